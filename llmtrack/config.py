@@ -1,0 +1,125 @@
+"""The only reader of the environment and of llmtrack.toml. Precedence: option > environment > file > default."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from platformdirs import user_data_path
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+
+from llmtrack.errors import UsageError
+from llmtrack.model import SILENT_AFTER_S, Name
+
+DEMO = "demo"  # the provider that answers from a small built-in text, without any key
+
+
+class Group(BaseModel):
+    """One arm of an experiment: which model answers its users, and how large its share is."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: Name
+    model: Name
+    weight: float = Field(default=1.0, ge=0)
+    provider: Name = "openai"
+    base_url: str | None = None
+    api_key_env: str = Field(default="OPENAI_API_KEY", description="Environment variable that holds the key")
+    system_prompt: str = ""
+
+
+class Experiment(BaseModel):
+    """The arms of one experiment."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    groups: list[Group] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _sane(self) -> Experiment:
+        names = [group.name for group in self.groups]
+        if twice := {name for name in names if names.count(name) > 1}:
+            raise ValueError(f"group {sorted(twice)[0]!r} stands there twice")
+        if not sum(group.weight for group in self.groups) > 0:
+            raise ValueError("at least one group needs a weight above 0")
+        return self
+
+
+class Settings(BaseSettings):
+    """Everything that can be set. Environment variables start with LLMTRACK_, but for MONGODB_URI and OPENAI_*."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="LLMTRACK_", env_ignore_empty=True, extra="forbid", populate_by_name=True
+    )
+
+    mongodb_uri: SecretStr | None = Field(default=None, validation_alias="MONGODB_URI")
+    database: str | None = Field(default=None, description="Database; default: the URI's, else llm_experiment")
+    data_dir: Path = Field(default_factory=lambda: user_data_path("llmtrack"))
+    embedded_linger_s: float = Field(default=60, ge=0, description="The embedded server outlives its last user")
+    secret_key: SecretStr | None = Field(default=None, description="Signs cookies and tokens; default: made once")
+    redact_key: SecretStr | None = Field(default=None, description="Keys the hashes and pseudonyms of exports")
+    allowed_origins: list[str] = Field(default=["*"], description="Pages that may send events")
+    silent_after_s: float = Field(default=SILENT_AFTER_S, gt=0, description="The server ends sessions this silent")
+    model_timeout_s: float = Field(default=60, gt=0)
+    openai_api_key: SecretStr | None = Field(default=None, validation_alias="OPENAI_API_KEY")
+    openai_base_url: str | None = Field(default=None, validation_alias="OPENAI_BASE_URL")
+    experiment: str | None = Field(default=None, description="For visits that name none; default: the first")
+    experiments: dict[str, Experiment] = Field(default_factory=dict)
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return init_settings, env_settings, _Toml(settings_cls)
+
+    @model_validator(mode="after")
+    def _default_experiment(self) -> Settings:
+        if not self.experiments:
+            self.experiments = {self.experiment or "default": Experiment(groups=[self._only_group()])}
+        self.experiment = self.experiment or next(iter(self.experiments))
+        if self.experiment not in self.experiments:
+            raise ValueError(f"experiment {self.experiment!r} is not one of {sorted(self.experiments)}")
+        return self
+
+    def _only_group(self) -> Group:
+        if self.openai_api_key or self.openai_base_url:
+            return Group(name="gpt-4o-mini", model="gpt-4o-mini")
+        return Group(name=DEMO, model=DEMO, provider=DEMO)
+
+    def key_for(self, group: Group) -> str | None:
+        """The group's API key, or None."""
+        if group.api_key_env == "OPENAI_API_KEY" and self.openai_api_key:
+            return self.openai_api_key.get_secret_value() or None
+        return os.environ.get(group.api_key_env) or None
+
+
+class _Toml(TomlConfigSettingsSource):
+    """llmtrack.toml in the current folder, or the file that LLMTRACK_CONFIG names."""
+
+    def __init__(self, settings_cls: type[BaseSettings]) -> None:
+        super().__init__(settings_cls, toml_file=os.environ.get("LLMTRACK_CONFIG") or "llmtrack.toml")
+
+
+def load_settings(**overrides: Any) -> Settings:
+    """Settings from overrides (command line), environment, llmtrack.toml and defaults.
+
+    Raises UsageError naming the setting and its value.
+    """
+    named = os.environ.get("LLMTRACK_CONFIG")
+    if named and not Path(named).is_file():
+        raise UsageError(f"LLMTRACK_CONFIG names {named!r}, which is not a file.", "Correct it or unset it.")
+    try:
+        return Settings(**overrides)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(str(part) for part in first["loc"]) or "settings"
+        raise UsageError(f"{where}: {first['msg']}.", "Check llmtrack.toml and the LLMTRACK_ variables.") from None
+    except ValueError as error:  # TOML that does not parse
+        raise UsageError(f"llmtrack.toml cannot be read: {error}.", "Correct the line it names.") from None

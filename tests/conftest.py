@@ -1,0 +1,66 @@
+"""Shared fixtures: one embedded server for the whole run, a fresh database for every test."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from llmtrack.config import Settings, load_settings
+from llmtrack.store import embedded
+from llmtrack.store.mongo import Store
+
+TEST_MONGODB_URI = os.environ.get("LLMTRACK_TEST_MONGODB_URI")
+
+
+@pytest.fixture(autouse=True)
+def _clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No test reads the machine's own configuration or data."""
+    for name in list(os.environ):
+        if name.startswith(("LLMTRACK_", "OPENAI_", "MONGODB_")) or name in ("COLUMNS", "LINES", "NO_COLOR"):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("LLMTRACK_DATA_DIR", str(tmp_path / "data"))
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def server_uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The database server all tests share: LLMTRACK_TEST_MONGODB_URI, else an embedded one."""
+    if TEST_MONGODB_URI:
+        yield TEST_MONGODB_URI
+        return
+    uri = embedded.ensure(tmp_path_factory.mktemp("embedded"), linger_s=20)
+    with Store(uri) as user:  # while it is connected the server stays
+        user.ping()
+        yield uri
+
+
+@pytest.fixture
+def database() -> str:
+    """A database name of this test's own."""
+    return f"test_{secrets.token_hex(6)}"
+
+
+@pytest.fixture
+def mongodb_uri(server_uri: str, database: str) -> str:
+    """URI that names the test's own database."""
+    address, _, options = server_uri.partition("?")
+    return f"{address.rstrip('/')}/{database}?{options}"
+
+
+@pytest.fixture
+def settings(mongodb_uri: str) -> Settings:
+    """Settings that point at the test's own database."""
+    return load_settings(MONGODB_URI=mongodb_uri, secret_key="for tests only")
+
+
+@pytest.fixture
+def store(mongodb_uri: str) -> Iterator[Store]:
+    """A store over an empty database; dropped afterwards."""
+    with Store(mongodb_uri) as store:
+        store.ensure_indexes()
+        yield store
+        store.client.drop_database(store.database.name)
