@@ -1,0 +1,1 @@
+"""Where sessions live. The only user of pymongo and of Parquet files."""

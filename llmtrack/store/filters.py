@@ -1,0 +1,86 @@
+"""Filters: which sessions are wanted. One definition, used by every source."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from llmtrack.batch import UNKNOWN, Document, environment, start_ms
+from llmtrack.shapes import name
+
+_FIELDS = {"group": "model_group", "experiment": "experiment_id", "user": "user_id", "device": "environment.device"}
+
+
+@dataclass(frozen=True, slots=True)
+class Filters:
+    """Sessions that started at `since` or later and before `until` (aware datetimes), with these equal fields.
+
+    A session whose group, experiment, user or device nobody wrote down has the value "unknown".
+    """
+
+    since: datetime | None = None
+    until: datetime | None = None
+    group: str | None = None
+    experiment: str | None = None
+    user: str | None = None
+    device: str | None = None
+
+    def as_dict(self) -> dict[str, str]:
+        """The filters that are set, times as ISO 8601 in UTC."""
+        found = {key: getattr(self, key) for key in self.__slots__}
+        return {key: _iso(value) if isinstance(value, datetime) else value for key, value in found.items() if value}
+
+    def matches(self, document: Document) -> bool:
+        """Whether a usable session document is wanted."""
+        if self.since is not None or self.until is not None:
+            start = start_ms(document)
+            if start is None or not self._in_time(start):
+                return False
+        values = (document.get("model_group"), document.get("experiment_id"), document.get("user_id"))
+        for wanted, value in zip((self.group, self.experiment, self.user), values, strict=True):
+            if wanted is not None and (name(value) or UNKNOWN) != wanted:
+                return False
+        return self.device is None or (name(environment(document).get("device")) or UNKNOWN) == self.device
+
+    def _in_time(self, start: float) -> bool:
+        if self.since is not None and start < _ms(self.since):
+            return False
+        return self.until is None or start < _ms(self.until)
+
+    def mongo_query(self) -> dict[str, Any]:
+        """A MongoDB query that no wanted session fails.
+
+        What a server cannot compare (times that are no dates, names that are missing) it lets through: `matches`
+        decides.
+        """
+        query: dict[str, Any] = {}
+        for key, path in _FIELDS.items():
+            wanted = getattr(self, key)
+            if wanted is not None and wanted != UNKNOWN:
+                query[path] = {"$in": stored_names(wanted)}
+        bounds = {"$gte": self.since, "$lt": self.until}
+        bounds = {operator: bound for operator, bound in bounds.items() if bound is not None}
+        if bounds:
+            query["$or"] = [{"start_time": bounds}, {"start_time": {"$not": {"$type": "date"}}}]
+        return query
+
+
+def stored_names(wanted: str) -> list[Any]:
+    """The values that read as this name: writers store ids as text, numbers or ObjectIds."""
+    from bson import ObjectId
+
+    found: list[Any] = [wanted]
+    if wanted.isascii() and wanted.removeprefix("-").isdigit() and str(int(wanted)) == wanted and len(wanted) < 19:
+        found.append(int(wanted))
+    if ObjectId.is_valid(wanted):
+        found.append(ObjectId(wanted))
+    return found
+
+
+def _ms(moment: datetime) -> float:
+    return (moment - datetime(1970, 1, 1, tzinfo=UTC)).total_seconds() * 1000
+
+
+def _iso(moment: datetime) -> str:
+    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")

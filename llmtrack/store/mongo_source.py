@@ -1,0 +1,151 @@
+"""The sessions of a MongoDB database as a source."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from datetime import UTC
+from typing import Any, Final
+
+import bson
+from bson.codec_options import CodecOptions, DatetimeConversion
+from bson.errors import BSONError
+
+from llmtrack.batch import Batch, Broken, Document, Head, unusable
+from llmtrack.columns import Columns
+from llmtrack.shapes import epoch_ms
+from llmtrack.store.filters import Filters, stored_names
+from llmtrack.store.mongo import Store, reachable
+from llmtrack.store.reader import BATCH_EVENTS, BATCH_SESSIONS, EVERYTHING, Source, head, newest
+
+WHOLE: CodecOptions[Document] = CodecOptions(
+    tz_aware=True,
+    tzinfo=UTC,
+    datetime_conversion=DatetimeConversion.DATETIME_AUTO,
+    unicode_decode_error_handler="replace",
+)
+COLUMNS: CodecOptions[Document] = CodecOptions(  # ms are what batches want: no need to build datetimes
+    datetime_conversion=DatetimeConversion.DATETIME_MS, unicode_decode_error_handler="replace"
+)
+MAX_ODD: Final = 1_000  # more documents with such members than this: read all of them whole
+# Projecting a field of the events drops the members that are no objects; documents with some are read whole.
+_SCALARS: Final = [
+    "double", "string", "binData", "objectId", "bool", "date", "null", "regex", "javascript", "int", "timestamp",
+    "long", "decimal", "minKey", "maxKey",
+]  # fmt: skip
+
+
+class MongoSource(Source):
+    """The `sessions` of a MongoDB database, read as raw batches."""
+
+    def __init__(self, store: Store, name: str) -> None:
+        super().__init__(name)
+        self._store = store
+        self._sessions = store.sessions
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._store.close()
+
+    def documents(self, filters: Filters = EVERYTHING) -> Iterator[Document]:
+        self.unreadable = Broken()
+        for document in self.usable(self._read(filters.mongo_query(), None, WHOLE), filters, set()):
+            del document["_id"]
+            yield document
+
+    def batches(self, filters: Filters = EVERYTHING, fields: Iterable[str] | None = ()) -> Iterator[Batch]:
+        self.unreadable = Broken()
+        query, seen = filters.mongo_query(), set[str]()
+        odd = {repr(_id) for _id in self._with_scalars(query)} if fields is not None else set()
+        columns = Columns(fields, projected=fields is not None and len(odd) <= MAX_ODD)
+        projection = _projection(columns.fields or ()) if columns.projected else None
+        documents = self._read(query, projection, COLUMNS)
+        if columns.projected and odd:
+            documents = self._with_whole(documents, odd)
+        again = []
+        for document in self.usable(documents, filters, seen):
+            columns.add(document)
+            if len(columns) >= BATCH_SESSIONS or columns.events >= BATCH_EVENTS:
+                yield columns.batch(self.unreadable)
+                again += columns.again
+                columns = Columns(columns.fields, projected=columns.projected)
+        again += columns.again
+        yield columns.batch(self.unreadable)
+        for first in range(0, len(again), BATCH_SESSIONS):
+            columns = Columns(columns.fields)
+            whole = self._read({"_id": {"$in": again[first : first + BATCH_SESSIONS]}}, None, COLUMNS)
+            for document in self.usable(whole, filters, set()):
+                columns.add(document)
+            yield columns.batch(self.unreadable)
+
+    def _with_whole(self, documents: Iterable[tuple[str, Document]], odd: set[str]) -> Iterator[tuple[str, Document]]:
+        for where, document in documents:
+            if repr(document["_id"]) in odd:
+                yield from self._read({"_id": document["_id"]}, None, COLUMNS)
+            else:
+                yield where, document
+
+    def find(self, prefix: str, limit: int = 10) -> list[Head]:
+        matching = [{"session_id": {"$regex": "^" + re.escape(prefix)}}, {"session_id": {"$in": stored_names(prefix)}}]
+        return newest(self._heads({"$or": matching}, EVERYTHING), limit)
+
+    def get(self, session_id: str) -> Document | None:
+        query = {"session_id": {"$in": stored_names(session_id)}}
+        documents = self.usable(self._read(query, None, WHOLE), EVERYTHING, set())
+        for document in documents:
+            del document["_id"]
+            return document
+        return None
+
+    def newest(self, filters: Filters = EVERYTHING) -> Head | None:
+        query = filters.mongo_query()
+        dated = {"$and": [query, {"start_time": {"$type": "date"}}]}
+        undated = {"$and": [query, {"start_time": {"$not": {"$type": "date"}}}]}
+        with reachable():
+            last = self._sessions.find(dated, {"_id": 1}).sort([("start_time", -1), ("session_id", -1)]).limit(1)
+            ids = [found["_id"] for found in last]
+        heads = (head for part in ({"_id": {"$in": ids}}, undated) for head in self._heads(part, filters))
+        return next(iter(newest(heads, 1)), None)
+
+    def _heads(self, query: Document, filters: Filters) -> Iterator[Head]:
+        """Heads of the matching sessions; events are fetched for those only that have no start_time."""
+        fields = {"session_id": 1, "start_time": 1, **dict.fromkeys(("user_id", "model_group", "experiment_id"), 1)}
+        for _, document in self._read(query, fields | {"environment.device": 1}, COLUMNS):
+            if epoch_ms(document.get("start_time")) is None:
+                document = next((d for _, d in self._read({"_id": document["_id"]}, None, COLUMNS)), document)
+            if unusable(document) is None and filters.matches(document):
+                yield head(document)
+
+    def _with_scalars(self, query: Document) -> list[Any]:
+        with reachable():
+            odd = {"$and": [query, {"events": {"$type": _SCALARS}}]}
+            return [found["_id"] for found in self._sessions.find(odd, {"_id": 1})]
+
+    def _read(
+        self, query: Document, projection: dict[str, int] | None, codec: CodecOptions[Document]
+    ) -> Iterator[tuple[str, Document]]:
+        """The matching documents, decoded one at a time, so that none is kept."""
+        for raw in self._raw(query, projection):
+            at = 0
+            while at < len(raw):
+                size = int.from_bytes(raw[at : at + 4], "little")
+                try:
+                    document = bson.decode(raw[at : at + size], codec)
+                except BSONError as error:
+                    self.unreadable.add("unreadable", f"a document of {self.name} ({error})")
+                else:
+                    yield f"_id {document['_id']}", document
+                at += size
+
+    def _raw(self, query: Document, projection: dict[str, int] | None) -> Iterator[bytes]:
+        with reachable():
+            found: Any = self._sessions.find_raw_batches(query, projection, batch_size=BATCH_SESSIONS)
+            yield from found
+
+
+def _projection(fields: Iterable[str]) -> dict[str, int]:
+    session = ("session_id", "user_id", "model_group", "experiment_id", "start_time", "end_time")
+    where = ("device", "browser", "os", "viewport.height", "automation")
+    event = ("t", "type", "n", *(f"data.{field}" for field in fields))
+    names = (*session, *(f"environment.{key}" for key in where), *(f"events.{key}" for key in event))
+    return dict.fromkeys(names, 1)
