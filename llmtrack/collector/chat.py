@@ -1,0 +1,114 @@
+"""The chat: POST /query asks the group's model (one body, or server-sent events); /api/chats are the saved chats."""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Generator, Iterator
+from typing import Any
+
+import orjson
+from flask import Blueprint, Response, jsonify, request
+from flask.typing import ResponseReturnValue
+
+from llmtrack.collector.access import Access
+from llmtrack.collector.groups import assign
+from llmtrack.collector.ingest import Refused, read_body
+from llmtrack.collector.models import ChatClient
+from llmtrack.collector.record import Record
+from llmtrack.collector.turn import Turn
+from llmtrack.config import Group, Settings
+from llmtrack.model import QueryBody
+from llmtrack.store.chats import Chats
+from llmtrack.store.mongo import Document, Store
+
+log = logging.getLogger("llmtrack")
+
+
+def chat_routes(settings: Settings, store: Store, chats: Chats, chat_client: ChatClient, access: Access) -> Blueprint:
+    """POST /query, GET /api/chats, GET and DELETE /api/chats/<sessionId>."""
+    routes = Blueprint("chat", __name__)
+
+    @routes.post("/query")
+    def query() -> ResponseReturnValue:
+        body = read_body(request, QueryBody)
+        user_id, is_new = access.user(request)
+        record = Record(store, chats, user_id, body.sessionId, body.trackingSessionId)
+        turn = Turn(body, _group(settings, record, user_id), record, chat_client)
+        # a failure before the first word is known while the status can still tell it
+        pieces = turn.answer()
+        first = next(pieces, None)
+        if first is not None and (body.stream or "text/event-stream" in request.headers.get("Accept", "")):
+            response = Response(_events(turn, first, pieces), mimetype="text/event-stream")
+            response.headers["X-Accel-Buffering"] = "no"
+            response.call_on_close(pieces.close)  # also when the client left before the first event was read
+        else:
+            deque(pieces, maxlen=0)
+            response = jsonify(turn.result())
+            response.status_code = turn.error.status if turn.error else 200
+        if turn.error:
+            log.warning("turn %s: the model failed with status %d", turn.turn_id, turn.error.status)
+        if is_new:
+            access.set_cookie(response, user_id, secure=request.is_secure)
+        return response
+
+    @routes.get("/api/chats")
+    def saved() -> ResponseReturnValue:
+        return jsonify(chats=chats.newest(access.user(request)[0]))
+
+    @routes.get("/api/chats/<session_id>")
+    def read(session_id: str) -> ResponseReturnValue:
+        chat = chats.get(access.user(request)[0], session_id)
+        if chat is None:
+            raise _unknown(session_id)
+        return jsonify(chat)
+
+    @routes.delete("/api/chats/<session_id>")
+    def delete(session_id: str) -> ResponseReturnValue:
+        if not chats.delete(access.user(request)[0], session_id):
+            raise _unknown(session_id)
+        return "", 204
+
+    @routes.after_request
+    def private(response: Response) -> Response:
+        response.headers["Cache-Control"] = "no-store"
+        return response
+
+    return routes
+
+
+def _group(settings: Settings, record: Record, user_id: str) -> Group:
+    """The group of the visit, else the one that its user, or the one who asks, is assigned to."""
+    owner: Document = {key: value for key, value in record.owner.items() if isinstance(value, str)}
+    experiment = owner.get("experiment_id", "")
+    if experiment not in settings.experiments:
+        experiment = settings.experiment or ""
+    groups = settings.experiments[experiment].groups
+    wanted = owner.get("model_group")
+    for group in groups:
+        if group.name == wanted:
+            return group
+    group = assign(experiment, groups, owner.get("user_id") or user_id)
+    if wanted:
+        record.notices.append(f"Group {wanted!r} of this visit is not configured any more: {group.name!r} answers.")
+    return group
+
+
+def _events(turn: Turn, first: str, pieces: Generator[str]) -> Iterator[bytes]:
+    yield _event("meta", turn.about())
+    yield _event("token", {"text": first})
+    for text in pieces:
+        yield _event("token", {"text": text})
+    if turn.error:
+        log.warning("turn %s: the model failed in the middle with status %d", turn.turn_id, turn.error.status)
+        yield _event("error", {**turn.result(), "status": turn.error.status})
+    else:
+        yield _event("done", turn.result())
+
+
+def _event(name: str, data: dict[str, Any]) -> bytes:
+    return b"event: %s\ndata: %s\n\n" % (name.encode(), orjson.dumps(data))
+
+
+def _unknown(session_id: str) -> Refused:
+    return Refused(404, f"There is no chat {session_id!r}.", "See GET /api/chats.")

@@ -1,0 +1,49 @@
+"""The chat page, its assets, and the tracker for any page."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from flask import Blueprint, Response, make_response, render_template, request, send_from_directory
+
+from llmtrack.collector.access import Access
+from llmtrack.collector.groups import assign
+from llmtrack.config import Settings
+
+WEB = Path(__file__).parent.parent / "web"
+CONTENT_SECURITY_POLICY = (
+    "default-src 'self'; script-src 'self'; object-src 'none'; base-uri 'none'; frame-ancestors 'none'; "
+    "img-src 'self' data:"
+)
+
+
+def page_routes(settings: Settings, access: Access) -> Blueprint:
+    """GET /, /llmtrack.js and /assets/…"""
+    routes = Blueprint("pages", __name__, template_folder=str(WEB))
+
+    @routes.get("/")
+    def index() -> Response:
+        user_id, is_new = access.user(request)
+        experiment = settings.experiment or ""
+        group = assign(experiment, settings.experiments[experiment].groups, user_id)
+        page = render_template("index.html", experiment=experiment, user_id=user_id, provider=group.provider)
+        answer = make_response(page)
+        answer.headers["Content-Security-Policy"] = CONTENT_SECURITY_POLICY
+        answer.headers["Cache-Control"] = "no-store"
+        if is_new:
+            access.set_cookie(answer, user_id, secure=request.is_secure)
+        return answer
+
+    @routes.get("/llmtrack.js")
+    def tracker() -> Response:
+        answer = send_from_directory(WEB, "tracker.js", mimetype="text/javascript", max_age=3600)
+        answer.headers["Access-Control-Allow-Origin"] = "*"  # a module of another site is loaded with CORS
+        answer.headers["Cross-Origin-Resource-Policy"] = "cross-origin"
+        return answer
+
+    @routes.get("/assets/<path:name>")
+    def assets(name: str) -> Response:
+        # asked for at each load and answered 304: after an upgrade, old and new modules never mix
+        return send_from_directory(WEB / "assets", name, max_age=0)
+
+    return routes

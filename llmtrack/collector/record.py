@@ -1,0 +1,112 @@
+"""What a turn leaves in the database: two events of the visit, and a turn of the saved chat."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from llmtrack.errors import LlmtrackError, StoreUnavailable, UnknownSession
+from llmtrack.model import MODEL_RESPONSE, PROMPT, storable, well_formed
+from llmtrack.store.chats import Chats
+from llmtrack.store.mongo import Document, Store
+
+TURNS_READ = 50
+SHOWN_ID = 80  # characters of an id in a notice
+
+log = logging.getLogger("llmtrack")
+
+
+class Record:
+    """Logs and saves one turn. The answer matters more than its record: what fails here becomes a notice.
+
+    `owner` is whom the visit belongs to, `tracked` whether the turn is logged, `notice` says why not.
+    """
+
+    def __init__(self, store: Store, chats: Chats, user_id: str, chat_session_id: str, session_id: str | None) -> None:
+        self._store, self._chats = store, chats
+        self._chat = (user_id, chat_session_id)
+        self._session_id = well_formed(session_id) if session_id else ""
+        self._saved = True
+        self._unlogged: list[Document] = []  # the prompt of a visit whose own start may still be on its way
+        self._untracked = ""
+        self.notices: list[str] = []
+        self.owner: Document = {}
+        self._find_owner()
+
+    @property
+    def tracked(self) -> bool:
+        """Whether both ends of the turn are logged, as far as is known by now."""
+        return not self._untracked
+
+    @property
+    def notice(self) -> str | None:
+        """What whoever asked should know: why the turn is not tracked, what was not saved."""
+        return " ".join(filter(None, [self._untracked, *self.notices])) or None
+
+    def _find_owner(self) -> None:
+        self._untracked = ""
+        if not self._session_id:
+            self._untracked = "Not tracked: no trackingSessionId was given."
+            return
+        try:
+            self.owner = self._store.owner(self._session_id) or {}
+        except LlmtrackError as error:
+            self._untracked = f"Not tracked: {_why(error)}. The chat is not saved either."
+            self._saved = False  # nobody waits twice for a database that does not answer
+            return
+        if not self.owner:
+            self._untracked = f"Not tracked: no session {self._session_id[:SHOWN_ID]!r} was started."
+
+    def turns(self) -> list[Document]:
+        """The chat's last turns, oldest first."""
+        if self._saved:
+            try:
+                return self._chats.turns(*self._chat, TURNS_READ)
+            except LlmtrackError as error:
+                self._not_saved(error)
+        return []
+
+    def begin(self, turn: Document, *, regenerated: bool, instead_of: str | None) -> None:
+        """Log the prompt and save it in the chat. `turn` is {"turn_id", "t", "text"}."""
+        data = {"text": turn["text"], "turn_id": turn["turn_id"]}
+        self._log(PROMPT, turn["t"], {**data, "regenerated": True} if regenerated else data)
+        if self._saved:
+            try:
+                self._chats.ask(*self._chat, storable(turn), instead_of=instead_of)
+            except LlmtrackError as error:
+                self._not_saved(error)
+
+    def end(self, turn_id: str, t: int, response: Document, answer: Document) -> None:
+        """Log the response and save the answer. A visit that was not known at the prompt may have started since."""
+        if self._unlogged:
+            self._find_owner()
+        self._log(MODEL_RESPONSE, t, {**response, "turn_id": turn_id})
+        if self._saved:
+            try:
+                self._chats.answer(*self._chat, turn_id, storable({"t": t, **answer}))
+            except LlmtrackError as error:
+                self._not_saved(error)
+
+    def _log(self, kind: str, t: int, data: dict[str, Any]) -> None:
+        data = storable({**data, "chat_session_id": self._chat[1]})
+        events = [*self._unlogged, {"t": t, "type": kind, "data": data}]
+        if not self.tracked:
+            self._unlogged = events if self._session_id and self._saved else []
+            return
+        try:
+            self._store.append(self._session_id, events)
+        except LlmtrackError as error:
+            what = "Not tracked" if kind == PROMPT else "The answer was not tracked"
+            self._untracked = f"{what}: {_why(error)}."
+
+    def _not_saved(self, error: LlmtrackError) -> None:
+        self._saved = False
+        self.notices.append(f"The chat is not saved: {_why(error)}.")
+
+
+def _why(error: LlmtrackError) -> str:
+    """For the page: no addresses. The log says more."""
+    if isinstance(error, UnknownSession):
+        return "the session was deleted"
+    log.warning("a chat turn could not be recorded: %s", error.message)
+    return "the database does not answer" if isinstance(error, StoreUnavailable) else "the database refused it"

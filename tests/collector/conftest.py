@@ -1,0 +1,70 @@
+"""The collector behind a real HTTP server, over the test's own database."""
+
+from __future__ import annotations
+
+import json
+import threading
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from http.cookiejar import CookieJar
+from typing import Any, NamedTuple
+
+import pytest
+from flask import Flask
+from werkzeug.serving import make_server
+
+
+class Answer(NamedTuple):
+    status: int
+    json: Any
+    headers: Any
+
+
+class Browser:
+    """A minimal HTTP client that keeps cookies."""
+
+    def __init__(self, base: str) -> None:
+        self.base = base
+        self.opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(CookieJar()))
+
+    def call(self, method: str, path: str, body: Any = None, **headers: str) -> Answer:
+        data = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
+        names = {name.replace("_", "-"): value for name, value in headers.items()}
+        request = urllib.request.Request(self.base + path, data=data, method=method, headers=names)
+        try:
+            with self.opener.open(request, timeout=20) as response:
+                return _answer(response.status, response.read(), response.headers)
+        except urllib.error.HTTPError as error:
+            with error:
+                return _answer(error.code, error.read(), error.headers)
+
+    def get(self, path: str, **headers: str) -> Answer:
+        return self.call("GET", path, **headers)
+
+    def post(self, path: str, body: Any, **headers: str) -> Answer:
+        return self.call("POST", path, body, **headers)
+
+
+def _answer(status: int, raw: bytes, headers: Any) -> Answer:
+    try:
+        return Answer(status, json.loads(raw), headers)
+    except ValueError:
+        return Answer(status, raw.decode(), headers)
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[[Flask], str]]:
+    """Serve an application on a free port until the test ends; returns its address."""
+    servers = []
+
+    def start(app: Flask) -> str:
+        server = make_server("127.0.0.1", 0, app, threaded=True)
+        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+        servers.append(server)
+        return f"http://127.0.0.1:{server.server_port}"
+
+    yield start
+    for server in servers:
+        server.shutdown()
+        server.server_close()
