@@ -1,0 +1,21 @@
+/**
+ * What the page tells llmtrack. The tracker is looked up at each use: it may be missing (blocked, failed to load) or
+ * switched off by the reader, and the chat works all the same.
+ */
+
+/** @typedef {{sessionId: string | null, track: (type: string, data: object) => void}} Tracker */
+
+/** @returns {Tracker | undefined} */
+const tracker = () => /** @type {any} */ (window).llmtrack;
+
+/** The id of this visit, or null when it is not tracked. */
+export const trackingSessionId = () => tracker()?.sessionId ?? null;
+
+/**
+ * @param {string} type
+ * @param {object} data
+ */
+export const track = (type, data) => tracker()?.track(type, data);
+
+/** Where a copy happened, as the tracker itself writes it: without the query string. */
+export const pageUrl = () => location.origin + location.pathname;

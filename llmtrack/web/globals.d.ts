@@ -1,0 +1,49 @@
+// Types for the checks of tracker.js (npm run check:js); nothing of this is served.
+
+/** An event that waits. `t` is epoch ms of the browser's clock, `json` its data. */
+interface Tracked {
+  n: number;
+  t: number;
+  type: string;
+  json: string;
+}
+
+/** One page load, as it also lies in the spool. All times are epoch ms of the browser's clock. */
+interface Visit {
+  /** Where to send: the collector's …/api/session/ */
+  to: string;
+  /** The body of start. */
+  start: Record<string, any>;
+  began: number;
+  /** Empty until the server has answered start. */
+  token: string;
+  /** Server time − browser's clock; 0 until the server has answered start. */
+  offset: number;
+  /** When the page was left, 0 before. */
+  left: number;
+  /** When the spool was last written by its page. */
+  at: number;
+  /** The last n given. */
+  n: number;
+  /** What the server has not acknowledged. */
+  queue: Tracked[];
+  /** Started a second time, because the server had lost it. */
+  again?: boolean;
+  /** The server has acknowledged the end. */
+  ended?: boolean;
+  /** The server will not have this session. */
+  refused?: boolean;
+}
+
+interface Window {
+  llmtrack: { sessionId: string | null; track(type: string, data?: any): void; optOut(): void };
+  fetchLater?(url: string, options: RequestInit): unknown;
+}
+
+interface Navigator {
+  globalPrivacyControl?: boolean;
+}
+
+interface Document {
+  prerendering?: boolean;
+}

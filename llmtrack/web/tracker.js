@@ -1,0 +1,463 @@
+// What is recorded: docs/tracking.md. What a Visit is: globals.d.ts.
+// The page never notices: entry points are guarded, listeners passive, work waits for timers.
+
+const IDLE = 30_000, WINDOW = 500, SETTLE = 600, DAY = 86_400_000; // ms
+const BATCH_MS = 2_000, BATCH_EVENTS = 20, BATCH_BYTES = 40_000;
+const BEACON_BYTES = 64_000; // all beacons and keepalive requests of a page share 65,536
+const QUEUE = 2_000; // events; later ones are lost: a gap in n
+const TEXT = 20_000, DATA = 100_000; // characters
+const DEAD = 120_000; // ms of silence; hidden tabs wake once a minute
+const SPOOL = "llmtrack:spool:", USER = "llmtrack:user", OUT = "llmtrack:optout";
+const EDITABLE = "[contenteditable]:not([contenteditable=false])";
+const FIELD = "input,textarea,select," + EDITABLE, PRIVATE = "[data-llmtrack-mask]," + EDITABLE;
+
+const tag = [...document.scripts].find((script) => script.src === import.meta.url);
+const { endpoint, experiment, user, spool, respectDnt } = tag?.dataset ?? {};
+const gpc = navigator.globalPrivacyControl === true, dnt = navigator.doNotTrack === "1";
+
+/** @type {Window["llmtrack"]} */
+const api = {
+  sessionId: null,
+  track(type, data) {
+    guard(() => push(wellFormed(String(type), 100), data));
+  },
+  optOut() {
+    guard(stop);
+    disk((storage) => {
+      for (const key of Object.keys(storage)) if (key.startsWith(SPOOL) || key === USER) storage.removeItem(key);
+      storage.setItem(OUT, "1");
+    });
+  },
+};
+
+/** @type {Visit | null} */
+let visit = null;
+let warned = false;
+
+/** @param {any} error */
+function warn(error) {
+  if (!warned) console.warn("llmtrack:", error);
+  warned = true;
+}
+
+/** @param {() => void} work */
+function guard(work) {
+  try {
+    work();
+  } catch (error) {
+    warn(error);
+  }
+}
+
+/** @param {() => void} work @param {number} ms */
+const later = (work, ms) => setTimeout(() => guard(work), ms);
+
+/** @param {EventTarget} target @param {string} types @param {(event: any) => void} handler */
+function on(target, types, handler) {
+  for (const type of types.split(" ")) {
+    const guarded = (/** @type {Event} */ event) => event.isTrusted && guard(() => handler(event));
+    target.addEventListener(type, guarded, { capture: true, passive: true });
+  }
+}
+
+/** It may be full or forbidden. @template T @param {(storage: Storage) => T} work */
+function disk(work) {
+  try {
+    return work(localStorage);
+  } catch {}
+}
+
+/** A cut may leave half an emoji, which no database holds. @param {string} text */
+function wellFormed(text, most = TEXT) {
+  return text.slice(0, most).toWellFormed();
+}
+
+const random = () => crypto.getRandomValues(new BigUint64Array(2)).reduce((id, part) => id + part.toString(36), "");
+const pageUrl = () => location.origin + location.pathname;
+
+const zero = Date.now() - performance.now();
+let slept = 0;
+
+/** Epoch ms that never run back. performance.now() may stop while a laptop sleeps: that is added. */
+function clock() {
+  const gap = Date.now() - performance.now() - zero;
+  if (gap > slept + 5_000) slept = gap;
+  return zero + performance.now() + slept;
+}
+
+// --- visits and their events
+
+/** @param {string} [previous] kept by the back/forward cache */
+function begin(previous) {
+  const began = clock();
+  const id = user || disk((storage) => storage.getItem(USER)) || crypto.randomUUID?.() || random();
+  if (!user) disk((storage) => storage.setItem(USER, id));
+  const name = id.replace(/[^a-z\d.-]/gi, "").slice(0, 64) || "anonymous";
+  api.sessionId = `user_${name}_${Math.round(began)}_${random()}`;
+  const base = endpoint ? new URL(endpoint.replace(/\/*$/, "/"), location.href) : import.meta.url;
+  visit = {
+    to: new URL("api/session/", base).href,
+    start: {
+      session_id: api.sessionId,
+      user_id: id,
+      experiment_id: experiment || undefined,
+      previous_session_id: previous,
+      environment: {
+        viewport: { width: innerWidth, height: innerHeight },
+        language: navigator.language,
+        page_url: pageUrl(),
+        referrer: document.referrer && new URL(document.referrer).origin,
+        automation: navigator.webdriver,
+        touch: navigator.maxTouchPoints > 0,
+        gpc,
+        dnt,
+      },
+    },
+    began, token: "", offset: 0, left: 0, at: 0, n: 0, queue: [],
+  };
+  input = began;
+  idle = true;
+  active();
+  run();
+}
+
+/** @param {string} type @param {any} [data] */
+function push(type, data = {}, t = clock()) {
+  if (!visit || visit.left || visit.refused) return;
+  const n = ++visit.n;
+  if (visit.queue.length >= QUEUE) return;
+  let json = '{"unreadable":true}'; // cyclic data, a BigInt, a getter that throws
+  try {
+    const object = Object(data) === data && !Array.isArray(data) ? data : { value: data };
+    json = JSON.stringify(object, (_, value) => (typeof value === "string" ? wellFormed(value) : value)) ?? json;
+  } catch {}
+  if (json.length > DATA) json = `{"truncated":${json.length}}`;
+  visit.queue.push({ n, t, type, json });
+  fresh += 1;
+  freshBytes += json.length;
+  checkpoint();
+  schedule();
+}
+
+function stop() {
+  visit = api.sessionId = null;
+  deadman?.abort();
+}
+
+function leave() {
+  const v = visit;
+  if (!v || v.left) return;
+  checkIdle();
+  settle();
+  scrolled();
+  v.left = clock();
+  deadman?.abort();
+  save(v);
+  if (v.token) fit(v, (body) => navigator.sendBeacon(v.to + "end", body));
+}
+
+// --- the spool: what the server has not acknowledged
+
+let saved = 0, saving = false;
+/** @type {AbortController | undefined} */
+let deadman;
+
+/** @param {Visit} v */
+function save(v) {
+  if (!visit || spool === "off") return;
+  if (v === visit) v.at = clock();
+  const key = SPOOL + v.start.session_id, keep = v.queue.length || (v.left && !v.ended);
+  disk((storage) => (keep ? storage.setItem(key, JSON.stringify(v)) : storage.removeItem(key)));
+}
+
+/** Visits whose page is gone. @returns {Visit[]} */
+function orphans() {
+  return disk((storage) => Object.keys(storage).filter((key) => key.startsWith(SPOOL)).flatMap((key) => {
+    const v = disk(() => JSON.parse(storage[key]));
+    const age = Math.abs(clock() - v?.at);
+    if (v?.queue && age < DAY) return v.left || age > DEAD ? v : [];
+    storage.removeItem(key);
+    return [];
+  })) ?? [];
+}
+
+/** At most once a second, and never inside a handler. */
+function checkpoint() {
+  if (saving) return;
+  saving = true;
+  later(() => {
+    saving = false;
+    saved = performance.now();
+    if (!visit || visit.left) return;
+    save(visit);
+    arm(visit);
+  }, saved + 1_000 - performance.now());
+}
+
+/** A dead-man's switch: the browser sends it when the page dies without pagehide. @param {Visit} v */
+function arm(v) {
+  if (!window.fetchLater || !v.token) return;
+  deadman?.abort();
+  const { signal } = (deadman = new AbortController());
+  fit(v, (body) => window.fetchLater?.(v.to + "end", { method: "POST", body, signal }));
+}
+
+// --- sending
+
+const encoder = new TextEncoder();
+let fresh = 0, freshBytes = 0; // since the last request
+let busy = false; // sending, or resting after a failure
+let failures = 0, timer = 0, swept = -DEAD;
+
+function schedule() {
+  const due = fresh >= BATCH_EVENTS || freshBytes >= BATCH_BYTES ? 0 : BATCH_MS;
+  if (busy || (timer && due)) return;
+  clearTimeout(timer);
+  timer = later(run, due);
+}
+
+/** The only sender: one request at a time, and rests that no new event cuts short. */
+async function run(keepalive = false) {
+  if (busy || !visit || visit.left) return;
+  clearTimeout(timer);
+  timer = fresh = freshBytes = 0;
+  busy = true;
+  try {
+    await deliver(visit, keepalive);
+    failures = 0;
+    await sweep();
+  } catch (error) {
+    return rest(error);
+  }
+  busy = false;
+  if (visit?.queue.length) schedule();
+}
+
+/** @param {any} error whose `after` is Retry-After: seconds or a date */
+function rest({ after }) {
+  const asked = after * 1_000 || Date.parse(after) - Date.now() || 0;
+  const pause = Math.max(Math.min(60_000, 1_000 * 2 ** failures++), Math.min(asked, DAY / 24));
+  later(() => {
+    busy = false;
+    run();
+  }, pause * (1 + Math.random() / 4));
+}
+
+/** Sends what other pages left, once a minute at most. */
+async function sweep() {
+  if (performance.now() - swept < DEAD / 2) return;
+  swept = performance.now();
+  for (const orphan of orphans()) await deliver(orphan).catch(() => {}); // until the next time
+}
+
+/** Sends what the visit holds by now. Throws what is worth another try. @param {Visit} v */
+async function deliver(v, keepalive = false) {
+  const last = v.n;
+  save(v);
+  do {
+    let batch = v.queue, { left } = v;
+    try {
+      if (!v.token) await open(v);
+      const packed = pack(v, BATCH_EVENTS, BATCH_BYTES, (left = v.left));
+      batch = packed.events;
+      if (!batch.length && !left) return;
+      const { rejected } = await post(v.to + (left ? "end" : "event"), packed.body, keepalive);
+      if (rejected?.length) warn(rejected);
+    } catch (/** @type {any} */ error) {
+      if (!error.refused) throw error;
+      if (error.status === 404 && v.token && !v.again) {
+        v.again = true; // the server lost the session: start it once more
+        v.token = "";
+        continue;
+      }
+      warn(error);
+      v.refused = !v.token;
+    }
+    v.queue = v.queue.filter((event) => !batch.includes(event));
+    v.ended = left > 0 && !v.queue.length;
+    save(v);
+  } while (visit && v.queue[0]?.n <= last);
+}
+
+/** @param {Visit} v */
+async function open(v) {
+  const sent = clock();
+  const reply = await post(v.to + "start", JSON.stringify({ ...v.start, age_ms: Math.min(DAY, sent - v.began) }));
+  const received = clock();
+  if (!reply.token || !reply.server_time) throw new Error("no token");
+  v.offset = reply.server_time + (received - sent) / 2 - received;
+  v.token = reply.token;
+}
+
+/** As text/plain, which needs no preflight. @param {string} url @param {string} body */
+async function post(url, body, keepalive = true) {
+  const reply = await fetch(url, { method: "POST", body, keepalive, signal: AbortSignal.timeout(10_000) });
+  if (reply.ok) return reply.json();
+  const { status } = reply, refused = status >= 400 && status < 500 && status !== 429;
+  throw { status, refused, after: reply.headers.get("retry-after"), text: await reply.text() };
+}
+
+/** A body with the first events that fit. @param {Visit} v */
+function pack({ token, offset, start: { session_id }, queue }, most = 0, room = 0, left = 0) {
+  const parts = [];
+  for (const { n, t, type, json } of queue.slice(0, most)) {
+    const part = `{"n":${n},"t":${Math.round(t + offset)},"type":${JSON.stringify(type)},"data":${json}}`;
+    room -= encoder.encode(part).length + 1;
+    if (parts.length && room < 0) break;
+    parts.push(part);
+  }
+  const head = JSON.stringify({ session_id, token, sent_at: clock() + offset, t: left ? left + offset : undefined });
+  return { body: `${head.slice(0, -1)},"events":[${parts}]}`, events: queue.slice(0, parts.length) };
+}
+
+/** As much as the browser takes. @param {Visit} v @param {(body: string) => any} send */
+function fit(v, send, left = v.left || clock()) {
+  for (let most = v.queue.length; ; most >>= 1) {
+    try {
+      if (send(pack(v, most, BEACON_BYTES, left).body)) return;
+    } catch {}
+    if (!most) return;
+  }
+}
+
+// --- what is recorded
+
+let idle = false, input = 0, idleTimer = 0;
+
+/** Idle is dated when it began, however late this runs: timers stop in a sleeping laptop. */
+function checkIdle() {
+  const quiet = clock() - input;
+  clearTimeout(idleTimer);
+  if (quiet < IDLE) {
+    idleTimer = later(checkIdle, IDLE - quiet);
+  } else if (!idle) {
+    idle = true;
+    push("activity", { activity_state: "idle" }, input + IDLE);
+  }
+}
+
+function active() {
+  const t = clock();
+  if (t - input >= IDLE) checkIdle();
+  input = t;
+  if (!idle) return;
+  idle = false;
+  push("activity", { activity_state: "active" }, t);
+  checkIdle();
+}
+
+/** @param {any} node @returns {Element | null} */
+const within = (node, selector = FIELD) => (node?.closest ? node : node?.parentElement)?.closest(selector);
+
+/** @type {WeakMap<Element, number>} */
+const tops = new WeakMap();
+let pressed = false, ownUntil = 0; // until then a scroll is the person's own
+/** @type {{el: Element, path: number, down: boolean, since: number, own: boolean} | null} */
+let moved = null;
+
+/** @param {Event} event */
+function onScroll({ target }) {
+  const el = /** @type {Element} */ (target === document ? document.scrollingElement : target);
+  if (!el || within(el)) return;
+  const t = clock(), top = el.scrollTop, step = top - (tops.get(el) ?? 0);
+  tops.set(el, top);
+  if (!step) return;
+  if (!moved) later(scrolled, WINDOW);
+  if (moved?.el !== el) moved = { el, path: 0, down: true, since: moved?.since ?? t, own: false };
+  moved.path += Math.abs(step);
+  moved.down = step > 0;
+  moved.own ||= pressed || t < ownUntil;
+}
+
+function scrolled() {
+  if (!moved) return;
+  const { el, path, down, since, own } = moved;
+  moved = null;
+  push("scroll", {
+    scrollY: Math.round(el.scrollTop),
+    speed: Math.round((path * 1_000) / Math.max(clock() - since, WINDOW)),
+    direction: down ? "down" : "up",
+    page_height: el.scrollHeight,
+    view_height: el.clientHeight,
+    user: own && undefined,
+  });
+}
+
+/** Nothing while a field has the focus: getSelection() would read the draft in it. */
+function selected() {
+  const selection = getSelection(), text = String(selection);
+  if (!selection?.rangeCount || !text.trim() || within(document.activeElement)) return;
+  const start = selection.getRangeAt(0).startContainer;
+  const masked = [...document.querySelectorAll(PRIVATE)].some((part) => selection.containsNode(part, true));
+  /** @param {string} name */
+  const owner = (name) => within(start, `[${name}]`)?.getAttribute(name) ?? undefined;
+  const data = {
+    selected_text: masked ? "" : text,
+    selected_length: masked || text.length > TEXT ? text.length : undefined,
+    masked: masked || undefined,
+    page_url: pageUrl(),
+    turn_id: owner("data-turn-id"),
+    chat_session_id: owner("data-chat-session-id"),
+  };
+  return { text, data };
+}
+
+let settling = 0, selectedAt = 0, lastText = "";
+
+/** It has settled when it rests and no button is held. */
+function awaitSelection() {
+  clearTimeout(settling);
+  settling = later(() => (pressed ? awaitSelection() : settle()), SETTLE);
+}
+
+function settle() {
+  if (!selectedAt) return;
+  clearTimeout(settling);
+  const { text = "", data } = selected() ?? {};
+  if (data && text !== lastText) push("selection", data, selectedAt);
+  lastText = text;
+  selectedAt = 0;
+}
+
+guard(() => {
+  window.llmtrack = api;
+  if (disk((storage) => storage.getItem(OUT)) || (respectDnt !== undefined && (gpc || dnt))) return;
+  const page = document.scrollingElement;
+  if (page) tops.set(page, page.scrollTop);
+  on(window, "pointermove pointerdown pointerup pointercancel wheel touchmove keydown", (event) => {
+    const { type } = event;
+    if (type.startsWith("pointer")) pressed = event.buttons > 0;
+    else if (type !== "keydown" || (!within(event.target) && /^(Arrow|Page|Home|End| )/.test(event.key))) {
+      ownUntil = clock() + (type === "touchmove" ? 3_000 : 1_000); // momentum and smooth scrolling last
+    }
+    active();
+  });
+  on(document, "scroll", onScroll);
+  on(document, "click", ({ target, clientX, clientY }) => {
+    push("click", { target: target.tagName, x: Math.round(clientX), y: Math.round(clientY), page_url: pageUrl() });
+  });
+  on(document, "selectionchange", () => {
+    selectedAt = clock();
+    awaitSelection();
+  });
+  on(document, "copy", ({ target }) => {
+    settle();
+    const copied = within(target) ? null : selected();
+    if (copied) push("copy", copied.data);
+  });
+  on(document, "visibilitychange", () => {
+    if (document.visibilityState === "visible") active();
+    else run(true);
+  });
+  on(window, "pagehide", leave);
+  on(window, "pageshow", ({ persisted }) => {
+    if (persisted && visit) begin(visit.start.session_id);
+  });
+  on(window, "storage", ({ key, newValue }) => {
+    if (key === OUT && newValue) stop(); // in another tab
+  });
+  if (document.prerendering) on(document, "prerenderingchange", () => begin());
+  else begin();
+});
+
+export default api;

@@ -1,0 +1,118 @@
+"""The chats: one open, many saved, and none lost by mistake."""
+
+from __future__ import annotations
+
+from playwright.sync_api import Page, expect
+
+from tests.browser.chat.reader import ask, ask_slowly, button, session_id, told, tracked
+from tests.browser.chat.server import ChatServer
+
+
+def test_new_chat_changes_the_chat_and_keeps_the_visit(chat: Page, server: ChatServer) -> None:
+    expect(ask(chat, "one")).to_contain_text("Hello")
+    first = session_id(chat)
+    button(chat, "New Chat").click()
+    expect(chat.locator(".turn")).to_have_count(0)
+    expect(chat.get_by_label("Your message")).to_be_focused()
+    expect(ask(chat, "two")).to_contain_text("Hello")
+    second = session_id(chat)
+    assert second != first
+    assert [query["sessionId"] for query in server.queries] == [first, second]
+    assert {query["trackingSessionId"] for query in server.queries} == {"user_test_1_a"}
+    assert tracked(chat, "new_chat") == [{"chat_session_id": second}]
+
+
+def test_each_tab_has_a_chat_of_its_own_and_a_reload_keeps_it(chat: Page, server: ChatServer) -> None:
+    expect(ask(chat, "keep me")).to_contain_text("Hello")
+    mine = session_id(chat)
+    chat.reload()
+    expect(chat.locator(".question")).to_have_text(["keep me"])
+    expect(chat.locator(".answer strong")).to_have_text("world")
+    assert session_id(chat) == mine
+    other = chat.context.new_page()
+    other.goto(server.url)
+    expect(other.get_by_role("heading", name="What would you like to know?")).to_be_visible()
+    assert session_id(other) != mine
+
+
+def test_a_saved_chat_opens_and_goes_on(chat: Page, server: ChatServer) -> None:
+    half, failed = told("half"), told("more", "It began")
+    half[1]["partial"] = True
+    failed[1]["error"] = "No credentials."
+    server.save("old", "An old one", *told("before"), *half, *failed)
+    chat.reload()
+    chat.get_by_role("button", name="An old one", exact=False).first.click()
+    expect(chat.locator(".question")).to_have_text(["before", "half", "more"])
+    expect(chat.locator(".answer").nth(1)).to_contain_text("Stopped.")
+    expect(chat.locator(".answer").nth(2)).to_contain_text("It began")
+    expect(chat.get_by_role("alert")).to_contain_text("No credentials.")
+    assert session_id(chat) == "old"
+    button(chat, "Try again").click()
+    expect(chat.locator(".answer").last).to_contain_text("Hello, world.")
+    assert server.queries[-1]["sessionId"] == "old"
+
+
+def test_deleting_can_be_taken_back(chat: Page, server: ChatServer) -> None:
+    server.save("old", "Keep or not", *told("hello"))
+    chat.reload()
+    chat.get_by_role("listitem").filter(has_text="Keep or not").hover()
+    button(chat, "Delete “Keep or not”").click()
+    undo = button(chat, "Undo: keep “Keep or not”")
+    expect(undo).to_be_focused()
+    undo.press("Enter")
+    expect(chat.locator(".chat-title")).to_have_text("Keep or not")
+    assert server.deleted == []
+
+
+def test_a_deleted_chat_is_gone_and_left_if_it_was_open(chat: Page, server: ChatServer) -> None:
+    server.save("old", "Gone soon", *told("hello"))
+    chat.clock.install()
+    chat.reload()
+    chat.get_by_text("Gone soon").click()
+    expect(chat.locator(".question")).to_have_text(["hello"])
+    button(chat, "Delete “Gone soon”").click()
+    expect(chat.locator(".question")).to_have_count(0)
+    chat.clock.run_for(8_500)
+    expect(chat.get_by_text("Your chats will be kept here.")).to_be_visible()
+    assert server.deleted == ["old"]
+    assert session_id(chat) != "old"
+
+
+def test_a_deletion_is_carried_out_when_the_page_is_left(chat: Page, server: ChatServer) -> None:
+    server.save("old", "Gone at once", *told("hello"))
+    chat.reload()
+    chat.get_by_text("Gone at once").hover()
+    button(chat, "Delete “Gone at once”").click()
+    chat.goto("about:blank")
+    for _ in range(50):
+        if server.deleted:
+            break
+        chat.wait_for_timeout(50)
+    assert server.deleted == ["old"]
+
+
+def test_chats_that_cannot_be_loaded_can_be_asked_for_again(chat: Page, server: ChatServer) -> None:
+    server.chats_fail = True
+    chat.reload()
+    expect(chat.get_by_text("The saved chats could not be loaded.")).to_be_visible()
+    server.chats_fail = False
+    server.save("a", "Back again", age_s=7200)
+    button(chat, "Load again").click()
+    expect(chat.get_by_role("listitem").filter(has_text="Back again")).to_contain_text("ago")
+
+
+def test_titles_and_prompts_are_shown_as_text(chat: Page, server: ChatServer) -> None:
+    server.save("x", "<img src=x onerror=hacked=1>", *told("<b>not bold</b>"))
+    chat.reload()
+    chat.get_by_text("<img src=x onerror=hacked=1>").click()
+    expect(chat.locator(".question")).to_have_text("<b>not bold</b>")
+    expect(chat.get_by_role("heading", level=1)).to_have_text("<img src=x onerror=hacked=1>")
+    assert chat.evaluate("window.hacked") is None
+
+
+def test_leaving_a_chat_in_the_middle_of_an_answer_leaves_the_next_one_clean(chat: Page, server: ChatServer) -> None:
+    ask_slowly(chat, server, "Never seen")
+    button(chat, "New Chat").click()
+    expect(ask(chat, "two")).to_contain_text("Hello, world.")
+    expect(chat.locator(".turn")).to_have_count(1)
+    expect(button(chat, "Send")).to_be_visible()

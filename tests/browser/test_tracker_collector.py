@@ -1,0 +1,119 @@
+"""The tracker and the real collector, over a real store: nothing lost, nothing twice, in true order."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from flask import Flask
+from playwright.sync_api import BrowserContext, Page
+from werkzeug.serving import make_server
+
+from llmtrack.collector.app import create_app
+from llmtrack.collector.models import ChatClient
+from llmtrack.config import Settings
+from llmtrack.store.mongo import Store
+from tests.browser.standin import Site, serve_site, until
+
+
+@contextmanager
+def serving(app: Flask, port: int = 0) -> Iterator[int]:
+    server = make_server("127.0.0.1", port, app, threaded=True)
+    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+    try:
+        yield server.server_port
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+@pytest.fixture
+def app(settings: Settings, store: Store) -> Flask:
+    return create_app(settings, store, ChatClient(settings))
+
+
+def wait(page: Page, seconds: float) -> None:
+    page.wait_for_timeout(seconds * 1000)
+
+
+def events(store: Store, session_id: str) -> list[dict[str, Any]]:
+    return (store.find(session_id) or {}).get("events", [])
+
+
+def exact(found: list[dict[str, Any]], last: int) -> bool:
+    return sorted(event["n"] for event in found) == list(range(1, last + 1))
+
+
+def visit(page: Page, site: Site, **attributes: str) -> str:
+    page.goto(site.page(**attributes))
+    page.wait_for_function("window.llmtrack?.sessionId")
+    session_id: str = page.evaluate("llmtrack.sessionId")
+    return session_id
+
+
+def test_a_visit_is_stored_whole_and_ended(context: BrowserContext, app: Flask, store: Store) -> None:
+    page = context.new_page()
+    with serving(app) as port, serve_site(Site(f"http://127.0.0.1:{port}/llmtrack.js")) as site:
+        session_id = visit(page, site, user="alice")
+        page.click("#button")
+        page.mouse.wheel(0, 400)
+        wait(page, 0.8)
+        page.evaluate("llmtrack.track('note', {half: '\\ud83d', value: NaN})")
+        page.close(run_before_unload=True)
+        document = until(lambda: (found := store.find(session_id)) and found["end_time"] and found)
+    assert document["user_id"] == "alice"
+    assert "Chrom" in document["environment"]["browser"]
+    assert document["environment"]["viewport"] == {"width": 800, "height": 600}
+    assert [event["type"] for event in document["events"]] == ["activity", "click", "scroll", "note"]
+    assert document["events"][-1]["data"] == {"half": "\ufffd", "value": None}
+    assert exact(document["events"], 4)
+    assert 0 < (document["end_time"] - document["start_time"]).total_seconds() < 20
+
+
+def test_a_collector_that_is_away_for_a_while_costs_nothing(context: BrowserContext, app: Flask, store: Store) -> None:
+    page = context.new_page()
+    with serving(app) as port:
+        site = Site(f"http://127.0.0.1:{port}/llmtrack.js")
+        with serve_site(site):
+            session_id = visit(page, site)
+            until(lambda: events(store, session_id), pause=lambda s: wait(page, s))
+    for number in range(40):  # the collector's socket is closed
+        page.evaluate("(i) => llmtrack.track('tick', {i})", number)
+        wait(page, 0.1)
+    with serving(app, port):
+        until(lambda: exact(events(store, session_id), 41), 15, lambda s: wait(page, s))
+    stored = [event["data"]["i"] for event in events(store, session_id) if event["type"] == "tick"]
+    assert stored == list(range(40))
+
+
+def test_a_collector_that_is_down_at_close_hears_of_it_at_the_next_page_load(
+    context: BrowserContext, app: Flask, store: Store
+) -> None:
+    page = context.new_page()
+    with serving(app) as port:
+        site = Site(f"http://127.0.0.1:{port}/llmtrack.js")
+    with serve_site(site):
+        with serving(app, port):
+            session_id = visit(page, site)
+            until(lambda: events(store, session_id), pause=lambda s: wait(page, s))
+        page.evaluate("for (let i = 0; i < 60; i++) llmtrack.track('tick', {i})")
+        page.close(run_before_unload=True)
+        with serving(app, port):
+            following = context.new_page()
+            visit(following, site)
+            until(lambda: exact(events(store, session_id), 61), pause=lambda s: wait(following, s))
+            until(lambda: (store.find(session_id) or {}).get("end_time"), pause=lambda s: wait(following, s))
+
+
+def test_the_chat_page_is_tracked_under_its_own_policy(context: BrowserContext, app: Flask, store: Store) -> None:
+    page = context.new_page()
+    with serving(app) as port:
+        page.goto(f"http://127.0.0.1:{port}/")
+        page.wait_for_function("window.llmtrack?.sessionId")
+        session_id = page.evaluate("llmtrack.sessionId")
+        until(lambda: events(store, session_id), pause=lambda s: wait(page, s))
+        page.close(run_before_unload=True)
+        until(lambda: (store.find(session_id) or {}).get("end_time"))

@@ -1,0 +1,236 @@
+"""What the page that hosts the tracker, and the person on it, are promised."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Callable
+
+import pytest
+from playwright.sync_api import BrowserContext, Page
+
+from tests.browser.standin import TRACKER, Collector, Site, until
+
+NewContext = Callable[..., BrowserContext]
+
+GPC = "Object.defineProperty(Navigator.prototype, 'globalPrivacyControl', {value: true});"
+DNT = "Object.defineProperty(Navigator.prototype, 'doNotTrack', {value: '1'});"
+
+
+def wait(page: Page, seconds: float) -> None:
+    page.wait_for_timeout(seconds * 1000)
+
+
+def stored(page: Page) -> list[str]:
+    keys: list[str] = page.evaluate("Object.keys(localStorage)")
+    return keys
+
+
+def test_the_tracker_is_at_most_six_kilobytes_as_served() -> None:
+    assert len(gzip.compress(TRACKER.read_bytes(), 6)) <= 6 * 1024
+
+
+@pytest.mark.parametrize(("signal", "name"), [(GPC, "gpc"), (DNT, "dnt")])
+def test_a_privacy_signal_is_recorded(page: Page, collector: Collector, site: Site, signal: str, name: str) -> None:
+    page.add_init_script(signal)
+    page.goto(site.page())
+    until(lambda: collector.visits, pause=lambda s: wait(page, s))
+    environment = collector.visit.start["environment"]
+    assert {key: environment[key] for key in ("gpc", "dnt")} == {"gpc": False, "dnt": False} | {name: True}
+
+
+@pytest.mark.parametrize("signal", [GPC, DNT])
+def test_a_privacy_signal_is_honoured_on_request(page: Page, collector: Collector, site: Site, signal: str) -> None:
+    page.add_init_script(signal)
+    page.goto(site.page(respect_dnt=""))
+    page.wait_for_function("window.llmtrack")
+    page.evaluate("llmtrack.track('note', {})")
+    page.click("#button")
+    wait(page, 0.5)
+    page.goto(site.page(respect_dnt=""))
+    wait(page, 0.5)
+    assert collector.requests == []
+    assert stored(page) == []
+    assert page.evaluate("llmtrack.sessionId") is None
+
+
+def test_without_a_signal_respect_dnt_tracks(page: Page, collector: Collector, site: Site) -> None:
+    page.goto(site.page(respect_dnt=""))
+    until(lambda: collector.visits, pause=lambda s: wait(page, s))
+
+
+def test_opting_out_forgets_and_stops_every_tab_for_good(
+    context: BrowserContext, collector: Collector, site: Site
+) -> None:
+    one, two = context.new_page(), context.new_page()
+    for page in (one, two):
+        page.goto(site.page())
+    until(lambda: len(collector.sent("event")) == 2, pause=lambda s: wait(one, s))
+    wait(one, 0.2)
+    collector.away = True
+    one.evaluate("llmtrack.track('secret', {})")
+    wait(one, 1.2)
+    one.evaluate("llmtrack.optOut()")
+    collector.away = False
+    before = len(collector.requests)
+    assert stored(one) == ["llmtrack:optout"]
+    assert one.evaluate("llmtrack.sessionId") is None
+    for page in (one, two):
+        page.evaluate("llmtrack.track('secret', {})")
+        page.click("#button")
+    wait(one, 2.5)
+    one.goto("about:blank")
+    one.goto(site.page())
+    wait(one, 0.5)
+    two.close(run_before_unload=True)
+    wait(one, 0.3)
+    assert len(collector.requests) == before
+    assert stored(one) == ["llmtrack:optout"]
+    assert "secret" not in str(collector.visits)
+
+
+def test_no_address_carries_a_query_or_a_fragment(page: Page, collector: Collector, site: Site) -> None:
+    page.goto(site.page(secret="hidden"), referer=f"{site.url}/elsewhere.html?secret=hidden")
+    page.click("#button")
+    page.goto("about:blank")
+    until(lambda: collector.visits and collector.visit.ends, pause=lambda s: wait(page, s))
+    bodies = json.dumps([request.body for request in collector.requests])
+    assert collector.visit.start["environment"]["referrer"] == site.url
+    assert "hidden" not in bodies
+    assert "#part" not in bodies
+
+
+BREAKS = {
+    "storage forbidden": "Object.defineProperty(window, 'localStorage', {get() { throw new Error('forbidden'); }});",
+    "storage full": "Storage.prototype.setItem = () => { throw new DOMException('full', 'QuotaExceededError'); };",
+    "storage broken": "Storage.prototype.getItem = () => { throw new Error('broken'); };",
+    "no fetchLater": "delete window.fetchLater;",
+    "fetchLater refuses": "window.fetchLater = () => { throw new DOMException('quota', 'QuotaExceededError'); };",
+    "beacons refused": "navigator.sendBeacon = () => false;",
+    "beacons throw": "navigator.sendBeacon = () => { throw new Error('blocked'); };",
+    "no randomUUID": "crypto.randomUUID = undefined;",
+}
+
+
+@pytest.mark.parametrize("what", BREAKS)
+def test_a_broken_browser_is_still_tracked_and_sees_no_error(
+    page: Page, collector: Collector, site: Site, what: str
+) -> None:
+    errors: list[str] = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.add_init_script(BREAKS[what])
+    page.goto(site.page())
+    until(lambda: collector.sent("event"), pause=lambda s: wait(page, s))
+    page.evaluate("for (let i = 0; i < 20; i++) llmtrack.track('tick')")
+    until(lambda: len(collector.visit.of("tick")) == 20, pause=lambda s: wait(page, s))
+    page.goto("about:blank")
+    wait(page, 0.1)
+    assert errors == []
+
+
+def test_track_never_throws_whatever_it_is_given(page: Page, collector: Collector, site: Site) -> None:
+    errors: list[str] = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.goto(site.page())
+    page.wait_for_function("window.llmtrack?.sessionId")
+    page.evaluate(
+        """() => {
+          const cyclic = {}; cyclic.self = cyclic;
+          let deep = {}; for (let i = 0; i < 100000; i++) deep = {deep};
+          llmtrack.track("cyclic", cyclic);
+          llmtrack.track("big", {value: 10n});
+          llmtrack.track("getter", {get x() { throw new Error("mine"); }});
+          llmtrack.track("json", {toJSON() { return undefined; }});
+          llmtrack.track("deep", deep);
+          llmtrack.track("huge", {list: Array(60000).fill(1)});
+          llmtrack.track("nan", {value: NaN});
+          llmtrack.track("list", [1, 2]);
+          llmtrack.track(Symbol("type"), () => 1);
+          llmtrack.track({toString() { throw new Error("mine"); }});
+          llmtrack.track();
+          llmtrack.track("last", null);
+        }"""
+    )
+    until(lambda: collector.visits and collector.visit.of("last"), pause=lambda s: wait(page, s))
+    visit = collector.visit
+    for kind in ("cyclic", "big", "getter", "json", "deep"):
+        assert visit.of(kind) == [{"unreadable": True}], kind
+    assert visit.of("huge") == [{"truncated": 120010}]
+    assert visit.of("nan") == [{"value": None}]
+    assert visit.of("list") == [{"value": [1, 2]}]
+    assert visit.complete
+    assert errors == []
+
+
+def test_data_is_recorded_as_it_was_when_tracked(page: Page, collector: Collector, site: Site) -> None:
+    page.goto(site.page())
+    page.wait_for_function("window.llmtrack?.sessionId")
+    page.evaluate(
+        "const data = {step: 1}; llmtrack.track('wizard', data); data.step = 2; llmtrack.track('wizard', data)"
+    )
+    until(lambda: collector.visits and len(collector.visit.of("wizard")) == 2, pause=lambda s: wait(page, s))
+    assert collector.visit.of("wizard") == [{"step": 1}, {"step": 2}]
+
+
+def test_a_bad_endpoint_is_a_warning_not_an_error(page: Page, site: Site) -> None:
+    errors: list[str] = []
+    warnings: list[str] = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.on("console", lambda message: warnings.append(message.text) if message.type == "warning" else None)
+    page.goto(site.page(endpoint="http://[broken"))
+    page.wait_for_function("window.llmtrack")
+    page.evaluate("llmtrack.track('note')")
+    page.click("#button")
+    assert errors == []
+    assert len(warnings) == 1
+
+
+def test_an_endpoint_may_lie_elsewhere_and_under_a_path(page: Page, collector: Collector, site: Site) -> None:
+    collector.answers = [(404, {})]
+    page.goto(site.page(endpoint=f"{collector.url}/stats"))
+    until(lambda: collector.requests, pause=lambda s: wait(page, s))
+    assert collector.requests[0].name == "/stats/api/session/start"
+
+
+def test_the_module_exports_what_the_window_has(page: Page, collector: Collector, site: Site) -> None:
+    page.goto(site.page())
+    page.wait_for_function("window.llmtrack?.sessionId")
+    address = f"{collector.url}/llmtrack.js"
+    assert page.evaluate("async (address) => (await import(address)).default === window.llmtrack", address)
+
+
+TIMED = """
+  window.spent = [];
+  const listen = EventTarget.prototype.addEventListener;
+  EventTarget.prototype.addEventListener = function (type, listener, options) {
+    if (!options?.passive) return listen.call(this, type, listener, options); // not the tracker's
+    return listen.call(this, type, (event) => {
+      const began = performance.now();
+      listener(event);
+      window.spent.push(performance.now() - began);
+    }, options);
+  };
+"""
+
+
+def test_a_thousand_gestures_cost_the_page_next_to_nothing(page: Page, collector: Collector, site: Site) -> None:
+    page.add_init_script(TIMED)
+    page.goto(site.page())
+    page.wait_for_function("window.llmtrack?.sessionId")
+    collector.away = True  # the worst case: everything is kept
+    devtools = page.context.new_cdp_session(page)
+    for turn in range(250):
+        x, y = 300 + turn % 200, 30 + turn % 40
+        mouse = {"x": x, "y": y, "button": "left", "clickCount": 1}
+        devtools.send("Input.dispatchMouseEvent", {"type": "mouseMoved", "x": x, "y": y})
+        devtools.send("Input.dispatchMouseEvent", {"type": "mousePressed", **mouse})
+        devtools.send("Input.dispatchMouseEvent", {"type": "mouseReleased", **mouse})
+    page.evaluate("for (let i = 0; i < 250; i++) llmtrack.track('tick', {i})")
+    page.mouse.wheel(0, 2000)
+    wait(page, 0.3)
+    times = sorted(page.evaluate("spent"))
+    p99 = times[int(len(times) * 0.99)]
+    print(f"{len(times)} calls, {sum(times):.1f} ms in all, p99 {p99:.2f} ms, longest {times[-1]:.2f} ms")
+    assert len(times) >= 1000
+    assert sum(times) / len(times) < 0.2
+    assert p99 < 3
