@@ -1,0 +1,1 @@
+"""Pure functions: pandas frames in, small named results out. No I/O."""

@@ -1,0 +1,47 @@
+"""Statistics for experiments whose unit is the user, one idea a file (docs/statistics.md says why each was chosen).
+
+Only numpy and scipy.special are imported: scipy.stats and statsmodels hold the same formulas but take longer to
+import than a report takes to compute. The tests check every function against them.
+"""
+
+from llmtrack.analysis.stats.bootstrap import compare_bootstrap, percentile_interval
+from llmtrack.analysis.stats.compare import Difference, compare
+from llmtrack.analysis.stats.division import div
+from llmtrack.analysis.stats.multiple import benjamini_hochberg, holm
+from llmtrack.analysis.stats.permutation import permutation_p
+from llmtrack.analysis.stats.power import mde
+from llmtrack.analysis.stats.pseudo import pseudo_observations
+from llmtrack.analysis.stats.quantile import bootstrap_quantile, quantile
+from llmtrack.analysis.stats.ratio import Interval, Ratio, ratio
+from llmtrack.analysis.stats.shares import share_interval, wilson
+from llmtrack.analysis.stats.srm import srm_p
+from llmtrack.analysis.stats.survival import bootstrap_km_median, km_median
+from llmtrack.analysis.stats.tails import Winsorised, winsorise
+from llmtrack.analysis.stats.verdict import Good, verdict
+
+__all__ = [
+    "Difference",
+    "Good",
+    "Interval",
+    "Ratio",
+    "Winsorised",
+    "benjamini_hochberg",
+    "bootstrap_km_median",
+    "bootstrap_quantile",
+    "compare",
+    "compare_bootstrap",
+    "div",
+    "holm",
+    "km_median",
+    "mde",
+    "percentile_interval",
+    "permutation_p",
+    "pseudo_observations",
+    "quantile",
+    "ratio",
+    "share_interval",
+    "srm_p",
+    "verdict",
+    "wilson",
+    "winsorise",
+]

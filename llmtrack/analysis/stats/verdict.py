@@ -1,0 +1,37 @@
+"""What a comparison says in one word."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from llmtrack.analysis.stats.ratio import Interval
+
+Good = Literal["up", "down", "none"]
+
+
+def verdict(
+    good: Good, difference_ci: Interval, lift_ci: Interval, p: float, *, alpha: float = 0.05, margin: float = 0.05
+) -> str:
+    """better, worse, higher, lower, equivalent or inconclusive; never from p alone.
+
+    equivalent: the whole lift interval lies within ± `margin` (a share of the control's value), whatever p says: a
+    difference too small to matter. Else a direction, when the interval of the difference leaves out 0 and the
+    adjusted p is under alpha: better or worse if the metric has a good side, higher or lower if it has "none".
+    Everything else, a missing interval included, is inconclusive.
+    Source: Schuirmann (1987) for equivalence by interval; the interval is 1 - alpha, stricter than his 1 - 2·alpha.
+
+    >>> verdict("up", Interval(0.1, 0.3), Interval(0.2, 0.9), 0.01)
+    'better'
+    >>> verdict("none", Interval(-3, -1), Interval(-0.3, -0.1), 0.01)
+    'lower'
+    >>> verdict("up", Interval(0.01, 0.02), Interval(0.01, 0.02), 0.001)
+    'equivalent'
+    """
+    if -margin <= lift_ci.lo and lift_ci.hi <= margin:
+        return "equivalent"
+    higher, lower = difference_ci.lo > 0, difference_ci.hi < 0
+    if not (p < alpha and (higher or lower)):
+        return "inconclusive"
+    if good == "none":
+        return "higher" if higher else "lower"
+    return "better" if higher == (good == "up") else "worse"
