@@ -1,0 +1,125 @@
+"""Deleting from the database what the archive holds, and only what is unchanged since it was read.
+
+Each document is read again and compared byte by byte with the archived one; one that differs stays. What is deleted is
+named by a filter that a late write fails: its `rev`, which every write of llmtrack raises, with `updated_at` and the
+number of events; for documents of other writers every field with its whole value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import bson
+from bson.codec_options import CodecOptions, DatetimeConversion
+from bson.raw_bson import RawBSONDocument
+from pymongo import DeleteOne, WriteConcern
+
+from llmtrack.store.archive.folder import Step, nothing
+from llmtrack.store.archive.lease import Lease
+from llmtrack.store.archive.part import Row
+from llmtrack.store.mongo import Store, reachable
+
+CHUNK: Final = 500  # documents deleted with one call, or
+CHUNK_BYTES: Final = 4 * 1024 * 1024
+RAW: Final[CodecOptions[RawBSONDocument]] = CodecOptions(
+    RawBSONDocument, datetime_conversion=DatetimeConversion.DATETIME_MS
+)
+_WHOLE_FILTER: Final = 8 * 1024 * 1024  # a filter must fit into a message beside its frame
+
+
+@dataclass
+class Deleted:
+    """What became of documents that were to be deleted; rows by their number."""
+
+    sessions: int = 0
+    changed: list[int] = field(default_factory=list)
+    gone: list[int] = field(default_factory=list)
+
+
+def delete_unchanged(store: Store, rows: Iterable[Row], lease: Lease, step: Step = nothing) -> Deleted:
+    """Delete the documents of these rows that still are as archived.
+
+    Durable when it returns: the deletions themselves are not waited for one by one, the renewal of the lease that
+    follows them is.
+    """
+    done = Deleted()
+    for chunk in chunks(rows):
+        lease.renew()
+        there = raw_documents(store, {"_id": {"$in": [_id(row.raw) for row in chunk]}})
+        found = {bson.encode({"_id": _id(raw)}): raw for raw in there}
+        equal = []
+        for row in chunk:
+            raw = found.get(bson.encode({"_id": _id(row.raw)}))
+            if raw is None:
+                done.gone.append(row.number)
+            elif raw != row.raw:
+                done.changed.append(row.number)
+            else:
+                equal.append(row)
+        _delete(store, equal, done)
+        step("some deleted")
+    lease.renew(now=True)
+    return done
+
+
+def _delete(store: Store, rows: list[Row], done: Deleted) -> None:
+    if not rows:
+        return
+    unchanged: list[Any] = [DeleteOne(_unchanged(row.raw)) for row in rows]
+    fast = WriteConcern(w=store.sessions.write_concern.document.get("w", "majority"))
+    with reachable():
+        deleted = store.sessions.with_options(write_concern=fast).bulk_write(unchanged, ordered=False).deleted_count
+    done.sessions += deleted
+    if deleted < len(rows):  # somebody wrote in the moment after the comparison
+        left = raw_documents(store, {"_id": {"$in": [_id(row.raw) for row in rows]}})
+        ids = {bson.encode({"_id": _id(raw)}) for raw in left}
+        done.changed += [row.number for row in rows if bson.encode({"_id": _id(row.raw)}) in ids]
+
+
+def _unchanged(raw: bytes) -> dict[str, Any]:
+    document = RawBSONDocument(raw, RAW)
+    events = document.get("events")
+    count = {"events": {"$size": len(events)}} if isinstance(events, list) else {}
+    if "rev" in document:
+        return {"_id": document["_id"], "rev": document["rev"], "updated_at": document.get("updated_at"), **count}
+    large = len(raw) > _WHOLE_FILTER
+    keys = [key for key in document if key and not (key == "_id" or "." in key or key.startswith("$"))]
+    values = {key: {"$eq": document[key]} for key in keys if not (large and key == "events")}
+    return {"_id": document["_id"], **(count if large else {}), **values}
+
+
+def raw_documents(store: Store, query: dict[str, Any]) -> Iterator[bytes]:
+    """The matching documents as BSON, exactly as they are stored."""
+    with reachable():
+        batches: Any = store.sessions.find_raw_batches(query)
+        for batch in batches:
+            yield from split(batch)
+
+
+def split(batch: bytes) -> Iterator[bytes]:
+    """The documents of a batch of BSON."""
+    at = 0
+    while at < len(batch):
+        size = int.from_bytes(batch[at : at + 4], "little")
+        yield batch[at : at + size]
+        at += size
+
+
+def chunks(rows: Iterable[Row]) -> Iterator[list[Row]]:
+    """Rows in lists of bounded number and size."""
+    chunk: list[Row] = []
+    size = 0
+    for row in rows:
+        if chunk and (len(chunk) >= CHUNK or size + len(row.raw) > CHUNK_BYTES):
+            yield chunk
+            chunk, size = [], 0
+        chunk.append(row)
+        size += len(row.raw)
+    if chunk:
+        yield chunk
+
+
+def _id(raw: bytes) -> Any:
+    return RawBSONDocument(raw, RAW)["_id"]

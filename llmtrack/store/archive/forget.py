@@ -1,0 +1,221 @@
+"""Erasing a user everywhere: sessions, chats, and the parts of every archive of the database.
+
+A part with sessions of the user is written anew without them, verified, put in the old one's place by one line of the
+manifest, and the old one is removed. What was begun is noted in the `forgets` collection until all is done, so that a
+killed run is completed by the next one, with the whole receipt. The receipt holds no personal data.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import bson
+
+from llmtrack.batch import Document
+from llmtrack.errors import LlmtrackError
+from llmtrack.store.archive.folder import Folder, Step, nothing, open_folder
+from llmtrack.store.archive.lease import LEASE_S, Lease, check_clock
+from llmtrack.store.archive.manifest import Manifest, Part, Record, State
+from llmtrack.store.archive.move import Moved, complete, tidy
+from llmtrack.store.archive.part import ROW_GROUP_BYTES, ROW_GROUP_SESSIONS, Row, Writer, open_part, readable, rows
+from llmtrack.store.archive.registry import Registry
+from llmtrack.store.archive.verify import open_manifest
+from llmtrack.store.filters import stored_names
+from llmtrack.store.mongo import Store, reachable
+from llmtrack.store.mongo_source import COLUMNS
+
+COLLECTIONS: Final = ("sessions", "chats")
+
+Clock = Callable[[], datetime]
+
+
+@dataclass
+class Receipt:
+    """What was erased where. `unreached` names archives of the database that this machine does not see."""
+
+    receipt: str
+    started_at: datetime
+    finished_at: datetime | None = None
+    database: dict[str, Any] = field(default_factory=dict)
+    archives: list[dict[str, Any]] = field(default_factory=list)
+    unreached: list[str] = field(default_factory=list)
+
+    @property
+    def sessions(self) -> int:
+        """Sessions erased, in all places."""
+        in_archives: int = sum(archive["sessions"] for archive in self.archives)
+        return int(self.database["sessions"]) + in_archives
+
+
+def archives(store: Store, named: Sequence[Folder]) -> tuple[list[Folder], list[str]]:
+    """The archives of the database that can be reached, with those named, and the names of the others."""
+    reached = {open_manifest(folder).id: folder for folder in named}
+    unreached = []
+    for known in Registry(store).all():
+        if known["_id"] in reached:
+            continue
+        with contextlib.suppress(LlmtrackError):
+            folder = open_folder(known["folder"])
+            if Manifest(folder).id == known["_id"]:
+                reached[known["_id"]] = folder
+                continue
+        if known.get("holds_sessions"):
+            unreached.append(f"{known['folder']} (last used on {known['host']})")
+    return list(reached.values()), unreached
+
+
+def plan(store: Store, user: str, named: Sequence[Folder]) -> Receipt:
+    """What `forget` would erase."""
+    folders, unreached = archives(store, named)
+    receipt = Receipt("dry run", datetime.now(UTC), unreached=unreached)
+    receipt.database = {"name": store.database.name} | _counts(store, user)
+    for folder in folders:
+        found = {state.part: len(_rows_of(folder, state.part, user)) for state in Manifest(folder).parts.values()}
+        parts = [{"before": part.sha256, "after": None, "sessions": count} for part, count in found.items() if count]
+        receipt.archives.append({"folder": folder.name, "sessions": sum(found.values()), "parts": parts})
+    return receipt
+
+
+def forget(
+    store: Store,
+    user: str,
+    named: Sequence[Folder] = (),
+    *,
+    clock: Clock = lambda: datetime.now(UTC),
+    step: Step = nothing,
+    lease_s: float = LEASE_S,
+) -> Receipt:
+    """Erase everything of the user with this id; then read all of it again to prove that nothing is left.
+
+    Raises LeaseTaken, StoreUnavailable, and LlmtrackError when something is left or a part cannot be rewritten.
+    """
+    check_clock(store, clock())
+    folders, unreached = archives(store, named)
+    with contextlib.ExitStack() as held:
+        lease = held.enter_context(Lease(store, lease_s))
+        for folder in folders:
+            held.enter_context(folder.lock())
+            tidy(folder, Moved(), clock())
+            complete(store, folder, lease, clock, Moved(), step)
+        job = _begin(store, user, clock())
+        step("noted")
+        for name in COLLECTIONS:
+            with reachable():
+                store.database[name].delete_many(_query(user))
+            step(f"{name} erased")
+        for folder in folders:
+            _erase(folder, user, job["job"], lease, clock, step)
+        _prove(store, folders, user)
+        step("proved")
+        receipt = Receipt(job["job"], job["started_at"], clock(), unreached=unreached)
+        receipt.database = {"name": store.database.name} | {name: job[name] for name in COLLECTIONS}
+        receipt.archives = [_erased(folder, job["job"]) for folder in folders]
+        if not unreached:  # else the next run is to know what this one did
+            with reachable():
+                store.database["forgets"].delete_one({"_id": user})
+    return receipt
+
+
+def _begin(store: Store, user: str, now: datetime) -> Document:
+    """What is being erased; the counts are those of the first run."""
+    with reachable():
+        forgets = store.database["forgets"]
+        new = {"job": secrets.token_hex(8), "started_at": now}
+        forgets.update_one({"_id": user}, {"$setOnInsert": new, "$max": _counts(store, user)}, upsert=True)
+        found = forgets.find_one({"_id": user})
+    if found is None:
+        raise LlmtrackError("The database did not keep a note.", "Run it again.")
+    return found
+
+
+def _counts(store: Store, user: str) -> dict[str, int]:
+    with reachable():
+        return {name: store.database[name].count_documents(_query(user)) for name in COLLECTIONS}
+
+
+def _query(user: str) -> Document:
+    return {"user_id": {"$in": stored_names(user)}}
+
+
+def _rows_of(folder: Folder, part: Part, user: str) -> list[int]:
+    """The rows of a part, also of those that no longer count, that hold sessions of the user."""
+    with open_part(folder, part) as file, readable(folder, part.path):
+        found = file.read(["row", "user_id"])
+    users = found["user_id"].to_pylist()
+    return [row for row, each in zip(found["row"].to_pylist(), users, strict=True) if each == user]
+
+
+def _erase(folder: Folder, user: str, job: str, lease: Lease, clock: Clock, step: Step) -> None:
+    manifest = Manifest(folder)
+    for number, (path, state) in enumerate(list(manifest.parts.items())):
+        erased = _rows_of(folder, state.part, user)
+        if not erased:
+            continue
+        lease.renew()
+        name = f"month={state.part.month}/part-{clock():%Y%m%dT%H%M%S}-{lease.token[:6]}-f{number}.parquet"
+        part = _without(folder, state, set(erased), name, step)
+        lease.renew(now=True)
+        note: Record = {"record": "rewritten", "instead_of": path, "job": job, "before": state.part.sha256}
+        note["erased"] = len(set(erased) - state.dropped)
+        manifest.add(note | (asdict(part) if part else {"path": None}), clock())
+        step("recorded")
+        for old in state.part.files:
+            folder.remove(old)
+            step("old file removed")
+
+
+def _without(folder: Folder, state: State, erased: set[int], path: str, step: Step) -> Part | None:
+    """A new part with the rows that count and are not erased; None when there are none."""
+    left = state.part.sessions - len(state.dropped | erased)
+    if not left:
+        return None
+    writer = Writer(folder, path, step)
+    try:
+        kept = (row for row in rows(folder, state.part) if row.number not in state.dropped | erased)
+        for group in _row_groups(kept):
+            writer.add([bson.decode(row.raw, COLUMNS) for row in group], [row.raw for row in group])
+        part = writer.finish()
+    except BaseException:
+        writer.abandon()
+        raise
+    if part.sessions != left:
+        raise LlmtrackError(f"{folder.at(path)!r} holds {part.sessions:,} sessions instead of {left:,}.")
+    return part
+
+
+def _row_groups(kept: Iterable[Row]) -> Iterator[list[Row]]:
+    group: list[Row] = []
+    size = 0
+    for row in kept:
+        group.append(row)
+        size += len(row.raw)
+        if len(group) >= ROW_GROUP_SESSIONS or size >= ROW_GROUP_BYTES:
+            yield group
+            group, size = [], 0
+    if group:
+        yield group
+
+
+def _erased(folder: Folder, job: str) -> dict[str, Any]:
+    """What the manifest says that this job did, also in a run that was killed."""
+    notes = [record for record in Manifest(folder).records if record.get("job") == job]
+    parts = [{"before": n["before"], "after": n.get("sha256"), "sessions": n["erased"]} for n in notes]
+    return {"folder": folder.name, "sessions": sum(note["erased"] for note in notes), "parts": parts}
+
+
+def _prove(store: Store, folders: Sequence[Folder], user: str) -> None:
+    left = [f"{count} in {name}" for name, count in _counts(store, user).items() if count]
+    for folder in folders:
+        manifest = Manifest(folder)
+        named = {path for state in manifest.parts.values() for path in state.part.files}
+        left += [path for path in folder.files() if path.startswith("month=") and path not in named]
+        for state in manifest.parts.values():
+            if _rows_of(folder, state.part, user):
+                left.append(folder.at(state.part.path))
+    if left:
+        raise LlmtrackError(f"Something is left: {', '.join(left)}.", "The user may be here right now. Run it again.")

@@ -1,0 +1,349 @@
+"""Moving old sessions out of the database into an archive, in an order that loses none and keeps none twice.
+
+For every part: write it beside, flush, rename, flush the folder; read it again and compare every document with what
+was read; name it in the manifest; delete from the database the documents that are unchanged; note that in the
+manifest. Killed before the manifest names a part, the part is an unknown file, and the next run removes it; killed
+afterwards, the next run finds the part pending and deletes the rest. In between a session is in both places: readers
+read the database first and count it once.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime, timedelta
+from itertools import islice
+from typing import Final
+
+import bson
+import pyarrow as pa
+from bson.raw_bson import RawBSONDocument
+
+from llmtrack.batch import Broken
+from llmtrack.errors import LlmtrackError
+from llmtrack.store.archive.deletion import RAW, delete_unchanged
+from llmtrack.store.archive.folder import Folder, Step, nothing
+from llmtrack.store.archive.lease import CLOCK_S, LEASE_S, Lease, check_clock
+from llmtrack.store.archive.manifest import Manifest
+from llmtrack.store.archive.part import (
+    PART_BYTES,
+    ROW_GROUP_BYTES,
+    ROW_GROUP_SESSIONS,
+    Row,
+    Writer,
+    damage,
+    lookup,
+    rows,
+)
+from llmtrack.store.archive.registry import Registry
+from llmtrack.store.archive.selection import Candidate, Selection
+from llmtrack.store.filters import Filters
+from llmtrack.store.mongo import Store
+from llmtrack.store.reader import EVERYTHING, MANIFEST
+
+MONTHS_AT_ONCE: Final = 4  # parts that are being written; each holds up to a row group in memory
+TIMES_READING: Final = 5  # a run takes about so many times as long as reading (benchmarks/archive.py)
+_OURS: Final = re.compile(r"month=[\d-]+/[._]{0,2}part-[^/]+\.(parquet|ids)(\.writing)?")
+
+
+@dataclass(frozen=True)
+class Order:
+    """What is to be moved and how. `keep` copies without deleting; sizes in bytes, times in seconds."""
+
+    older_than: timedelta
+    filters: Filters = EVERYTHING
+    limit: int | None = None
+    max_seconds: float | None = None
+    keep: bool = False
+    part_bytes: int = PART_BYTES
+    row_group_sessions: int = ROW_GROUP_SESSIONS
+    lease_s: float = LEASE_S
+
+
+@dataclass
+class Moved:
+    """What a run did. Sessions that were archived already are deleted only; late ones stay in the database."""
+
+    sessions: int = 0
+    events: int = 0
+    bytes: int = 0
+    parts: int = 0
+    deleted: int = 0
+    late: int = 0
+    conflicts: list[str] = field(default_factory=list)
+    unreadable: Broken = field(default_factory=Broken)
+    cleaned: list[str] = field(default_factory=list)
+    foreign: list[str] = field(default_factory=list)
+    completed: int = 0  # parts of an earlier run
+    stopped: str | None = None
+    seconds: float = 0.0
+
+
+def run(
+    store: Store,
+    folder: Folder,
+    order: Order,
+    *,
+    clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    step: Step = nothing,
+    progress: Callable[[int], None] = lambda sessions: None,
+) -> Moved:
+    """Move what `order` asks for from `store` to `folder`; first complete what an earlier run left.
+
+    `progress` is told how many sessions were read. Raises LeaseTaken when another run is at work, StoreUnavailable,
+    and LlmtrackError when anything is not as it must be; then nothing was deleted that the archive does not hold.
+    """
+    began = time.monotonic()
+    check_clock(store, clock())
+    with Lease(store, order.lease_s) as lease:
+        step("lease taken")
+        registry = Registry(store)
+        registry.check(folder, Manifest(folder))
+        folder.create()
+        with folder.lock():
+            manifest = Manifest(folder)
+            manifest.begin(clock())
+            registry.use(folder, manifest, clock())
+            step("begun")
+            tidy(folder, moved := Moved(), clock())
+            complete(store, folder, lease, clock, moved, step)
+            _Run(store, folder, order, lease, registry, clock, step, moved).all(progress)
+    step("lease given back")
+    moved.seconds = time.monotonic() - began
+    return moved
+
+
+@dataclass
+class Planned:
+    """What a run would move: `bytes` of BSON, months in which the sessions began, about how many seconds."""
+
+    sessions: int = 0
+    events: int = 0
+    bytes: int = 0
+    months: dict[str, int] = field(default_factory=dict)
+    unreadable: Broken = field(default_factory=Broken)
+    seconds: float = 0.0
+
+
+def plan(store: Store, order: Order, *, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> Planned:
+    """Read what `run` would move, and write nothing."""
+    began, now, found = time.monotonic(), clock(), Planned()
+    check_clock(store, now)
+    selection = Selection(now, now - order.older_than, order.filters)
+    for candidate in islice(selection.candidates(store, found.unreadable), order.limit):
+        found.sessions += 1
+        found.events += len(candidate.document.get("events") or ())
+        found.bytes += len(candidate.raw)
+        found.months[candidate.month] = found.months.get(candidate.month, 0) + 1
+    found.seconds = (time.monotonic() - began) * TIMES_READING
+    return found
+
+
+def tidy(folder: Folder, moved: Moved, now: datetime) -> None:
+    """Remove what killed runs left: files that no manifest names. Files that are not llmtrack's are left and noted."""
+    manifest = Manifest(folder)
+    latest = manifest.latest()
+    if latest is not None and (latest - now).total_seconds() > CLOCK_S:
+        raise LlmtrackError(
+            f"{folder.at(MANIFEST)!r} was last written at {latest:%Y-%m-%d %H:%M} UTC, which is in the future.",
+            "Set this machine's clock; nothing was moved.",
+        )
+    named = {MANIFEST, ".lock"} | {path for state in manifest.parts.values() for path in state.part.files}
+    for path in folder.files():
+        if path not in named:
+            if _OURS.fullmatch(path):
+                folder.remove(path)
+            (moved.cleaned if _OURS.fullmatch(path) else moved.foreign).append(path)
+
+
+def complete(
+    store: Store, folder: Folder, lease: Lease, clock: Callable[[], datetime], moved: Moved, step: Step = nothing
+) -> None:
+    """Delete from the database what parts of a killed run hold. A session that is gone already was deleted by it."""
+    manifest = Manifest(folder)
+    for state in [state for state in manifest.parts.values() if state.pending]:
+        if wrong := damage(folder, state.part):
+            raise LlmtrackError(f"{folder.at(wrong[0])}.", "Nothing was deleted from the database.")
+        live = (row for row in rows(folder, state.part) if row.number not in state.dropped)
+        deleted = delete_unchanged(store, live, lease, step)
+        _note_deletion(manifest, state.part.path, deleted.sessions, deleted.changed, clock(), step)
+        moved.completed += 1
+        moved.deleted += deleted.sessions
+        moved.late += len(deleted.changed)
+
+
+def _note_deletion(manifest: Manifest, path: str, sessions: int, drops: list[int], at: datetime, step: Step) -> None:
+    dropped = [{"path": path, "rows": sorted(drops)}] if drops else []
+    manifest.add({"record": "deleted", "path": path, "sessions": sessions, "drops": dropped}, at)
+    step("deletion recorded")
+
+
+class _Month:
+    """What is known of a part while it is written: sessions read and not yet written, ids, older versions."""
+
+    def __init__(self) -> None:
+        self.waiting: list[Candidate] = []
+        self.waiting_bytes = 0
+        self.ids: set[str] = set()
+        self.writer: Writer | None = None
+        self.replaces: dict[str, list[int]] = defaultdict(list)
+        self.document_bytes = 0
+        self.last_group_bytes = 0
+
+    def take(self, candidate: Candidate) -> None:
+        self.waiting.append(candidate)
+        self.waiting_bytes += len(candidate.raw)
+        self.ids.add(candidate.session_id)
+
+
+class _Run:
+    def __init__(
+        self,
+        store: Store,
+        folder: Folder,
+        order: Order,
+        lease: Lease,
+        registry: Registry,
+        clock: Callable[[], datetime],
+        step: Step,
+        moved: Moved,
+    ) -> None:
+        self.store, self.folder, self.order, self.lease, self.registry = store, folder, order, lease, registry
+        self.clock, self.step, self.moved = clock, step, moved
+        self.manifest = Manifest(folder)
+        self.months: dict[str, _Month] = {}  # the one that was added to last comes last
+        self.parts = 0
+
+    def all(self, progress: Callable[[int], None]) -> None:
+        now = self.clock()
+        selection = Selection(now, now - self.order.older_than, self.order.filters)
+        deadline = time.monotonic() + (self.order.max_seconds or float("inf"))
+        try:
+            for count, candidate in enumerate(selection.candidates(self.store, self.moved.unreadable)):
+                if count == self.order.limit or time.monotonic() > deadline:
+                    self.moved.stopped = "limit" if count == self.order.limit else "time"
+                    break
+                self.take(candidate)
+                self.lease.renew()
+                progress(count + 1)
+            for name in list(self.months):
+                self.finish(name)
+        except BaseException:
+            for month in self.months.values():
+                if month.writer:
+                    month.writer.abandon()
+            raise
+
+    def take(self, candidate: Candidate) -> None:
+        if any(candidate.session_id in month.ids for month in self.months.values()):
+            self.moved.conflicts.append(candidate.session_id)
+            return
+        month = self.months.pop(candidate.month, None)
+        if month is None:
+            if len(self.months) >= MONTHS_AT_ONCE:
+                self.finish(next(iter(self.months)))
+            month = _Month()
+        self.months[candidate.month] = month
+        month.take(candidate)
+        if len(month.waiting) >= self.order.row_group_sessions or month.waiting_bytes >= ROW_GROUP_BYTES:
+            self.write(candidate.month)
+            if month.writer and month.writer.size + month.last_group_bytes > self.order.part_bytes:
+                self.finish(candidate.month)
+
+    def write(self, name: str) -> None:
+        """Write the waiting sessions of a month as a row group, but those that the archive holds already."""
+        month = self.months[name]
+        self.step("read")
+        new = self.without_known(month)
+        month.waiting, month.waiting_bytes = [], 0
+        if not new:
+            return
+        if month.writer is None:
+            path = f"month={name}/part-{self.clock():%Y%m%dT%H%M%S}-{self.lease.token[:6]}-{self.parts}.parquet"
+            month.writer = Writer(self.folder, path, self.step)
+            self.parts += 1
+        before = month.writer.size
+        month.writer.add([each.document for each in new], [each.raw for each in new])
+        month.last_group_bytes = month.writer.size - before
+        month.document_bytes += sum(len(each.raw) for each in new)
+
+    def finish(self, name: str) -> None:
+        """Make the part of a month durable, verify and record it, then delete its sessions from the database."""
+        self.write(name)
+        month = self.months.pop(name)
+        writer = month.writer
+        if writer is None:
+            return
+        part = writer.finish()
+        self.lease.renew(now=True)  # nobody took our place: what follows can be seen
+        drops = [{"path": path, "rows": sorted(numbers)} for path, numbers in month.replaces.items()]
+        self.manifest.add({"record": "part", **asdict(part), "keep": self.order.keep, "drops": drops}, self.clock())
+        self.step("recorded")
+        self.moved.sessions += part.sessions
+        self.moved.events += part.events
+        self.moved.bytes += part.bytes
+        self.moved.parts += 1
+        self.registry.fill(self.manifest)
+        if self.order.keep:
+            return
+        if self.folder.size(part.path) != part.bytes:
+            raise LlmtrackError(f"{self.folder.at(part.path)!r} went away.", "Nothing of it was deleted.")
+        deleted = delete_unchanged(self.store, rows(self.folder, part), self.lease, self.step)
+        _note_deletion(
+            self.manifest, part.path, deleted.sessions, deleted.changed + deleted.gone, self.clock(), self.step
+        )
+        self.moved.deleted += deleted.sessions
+        self.moved.late += len(deleted.changed)
+
+    def without_known(self, month: _Month) -> list[Candidate]:
+        """The waiting sessions without those that the archive holds: equal ones are deleted from the database.
+
+        One that has all events of the archived version and more takes its place; any other stays where it is.
+        """
+        known = self.known(month.waiting)
+        new: list[Candidate] = []
+        equal: list[Row] = []
+        for candidate in month.waiting:
+            if candidate.session_id not in known:
+                new.append(candidate)
+                continue
+            path, row = known[candidate.session_id]
+            if row.raw == candidate.raw:
+                equal.append(Row(len(equal), candidate.raw))
+            elif _continues(candidate.raw, row.raw):
+                month.replaces[path].append(row.number)
+                new.append(candidate)
+            else:
+                self.moved.conflicts.append(candidate.session_id)
+        if equal and not self.order.keep:
+            deleted = delete_unchanged(self.store, equal, self.lease, self.step)
+            self.moved.deleted += deleted.sessions
+            self.moved.late += len(deleted.changed)
+        return new
+
+    def known(self, waiting: Iterable[Candidate]) -> dict[str, tuple[str, Row]]:
+        """session_id → (path of the part, row) of those that the archive holds."""
+        wanted = pa.array([candidate.session_id for candidate in waiting], pa.string())
+        found: dict[str, tuple[str, Row]] = {}
+        for path, state in self.manifest.parts.items():
+            hits = {number: session_id for session_id, number in lookup(self.folder, state, wanted)}
+            if hits:
+                found |= {hits[row.number]: (path, row) for row in rows(self.folder, state.part, hits)}
+        return found
+
+
+def _continues(new: bytes, old: bytes) -> bool:
+    """Whether a document is the same session as an older version of it, with all its events."""
+    documents = RawBSONDocument(new, RAW), RawBSONDocument(old, RAW)
+    if documents[0].get("_id") != documents[1].get("_id"):
+        return False
+    events, before = ([bson.encode({"": event}) for event in each.get("events") or ()] for each in documents)
+    left: dict[bytes, int] = defaultdict(int)
+    for event in events:
+        left[event] += 1
+    for event in before:
+        left[event] -= 1
+    return min(left.values(), default=0) >= 0

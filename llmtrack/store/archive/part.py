@@ -1,0 +1,252 @@
+"""A part: one Parquet file of sessions and, beside it, the index of their ids. Written, verified, read."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from llmtrack.batch import TEXTS, Document, start_ms
+from llmtrack.errors import LlmtrackError
+from llmtrack.store.archive.folder import Folder, Step, nothing
+from llmtrack.store.archive.manifest import Part, State, ids_path
+from llmtrack.store.archive.schema import EVENT, SCHEMA, TIME, table
+
+PART_BYTES: Final = 100_000_000
+ROW_GROUP_SESSIONS: Final = 10_000
+ROW_GROUP_BYTES: Final = 32 * 1024 * 1024  # of BSON; what a run holds of a part in memory
+READ_ROWS: Final = 500
+PAGE_BYTES: Final = 32 * 1024 * 1024  # one page a column and row group: zstd finds what sessions have in common
+LEVEL: Final = 9  # of zstd
+
+_IDS: Final = pa.schema([("session_id", pa.string()), ("row", pa.int32()), ("start_time", TIME)])
+_DICTIONARIES: Final = ["session_id", "user_id", "model_group", "experiment_id", "device", "browser", "os"]
+
+
+class Row(NamedTuple):
+    """A row of a part: its number and the document as BSON."""
+
+    number: int
+    raw: bytes
+
+
+class Writer:
+    """Writes the sessions of one month into a part, row group by row group. Holds hashes and ids, no documents."""
+
+    def __init__(self, folder: Folder, path: str, step: Step = nothing) -> None:
+        self.folder, self.path, self._step = folder, path, step
+        self.events = 0
+        self.hashes: list[bytes] = []
+        self._ids: list[str] = []
+        self._starts: list[float] = []
+        self._closing = contextlib.ExitStack()
+        self._sink = _Hashing(self._closing.enter_context(folder.write(path, step)))
+        self._writer = self._closing.enter_context(_parquet(self._sink))
+
+    @property
+    def size(self) -> int:
+        """Bytes written so far."""
+        return self._sink.size
+
+    def add(self, documents: Sequence[Document], raws: Sequence[bytes]) -> None:
+        """Write a row group."""
+        rows = table(documents, raws, len(self.hashes))
+        with self.folder.possible(self.path, "write"):
+            self._writer.write_table(rows)
+        self.events += len(rows["events"].combine_chunks().values)
+        self.hashes += [hashlib.sha256(raw).digest() for raw in raws]
+        self._ids += rows["session_id"].to_pylist()
+        self._starts += [start_ms(document) or 0 for document in documents]
+        self._step("row group written")
+
+    def abandon(self) -> None:
+        """Leave nothing behind."""
+        reason = LlmtrackError(f"{self.path} is given up.")
+        with contextlib.suppress(LlmtrackError):
+            self._closing.__exit__(type(reason), reason, None)
+
+    def finish(self) -> Part:
+        """Make the part and its index durable, read both again and compare them with what was written.
+
+        Raises LlmtrackError when anything differs.
+        """
+        self._closing.close()
+        ids = _write_ids(self.folder, self.path, self._ids, self._starts, self._step)
+        self._step("index written")
+        part = Part(
+            path=self.path,
+            sessions=len(self.hashes),
+            events=self.events,
+            first_start=min(self._starts),
+            last_start=max(self._starts),
+            bytes=self._sink.size,
+            sha256=self._sink.sha256,
+            ids_bytes=ids.size,
+            ids_sha256=ids.sha256,
+        )
+        if damage(self.folder, part) or self.hashes != [
+            hashlib.sha256(row.raw).digest() for row in rows(self.folder, part)
+        ]:
+            raise LlmtrackError(
+                f"{self.folder.at(self.path)!r} does not hold what was written to it.",
+                "Check the disk; nothing of it was deleted from the database.",
+            )
+        self._step("verified")
+        return part
+
+
+def _parquet(sink: Any) -> pq.ParquetWriter:
+    texts = [f"{EVENT}{key}" for key in ("type", "other", *sorted(TEXTS))]
+    return pq.ParquetWriter(
+        sink,
+        SCHEMA,
+        compression="zstd",
+        compression_level=LEVEL,
+        use_dictionary=[*_DICTIONARIES, *texts],
+        write_statistics=[*_DICTIONARIES, "start_time", "end_time", f"{EVENT}t"],  # of documents and texts: only bytes
+        write_page_checksum=True,
+        data_page_size=PAGE_BYTES,
+    )
+
+
+class _Hashing:
+    """A file to write to that knows the SHA-256 of what went through it: what the file on the disk has to have."""
+
+    closed = False
+
+    def __init__(self, sink: Any) -> None:
+        self._sink = sink
+        self._digest = hashlib.sha256()
+        self.size = 0
+
+    @property
+    def sha256(self) -> str:
+        return self._digest.hexdigest()
+
+    def write(self, content: Any) -> None:
+        self._digest.update(content)
+        self._sink.write(content)
+        self.size += len(content)
+
+    def tell(self) -> int:
+        return self.size
+
+    def flush(self) -> None:
+        """Whoever opened the sink flushes it."""
+
+
+def _write_ids(folder: Folder, path: str, ids: Sequence[str], starts: Sequence[float], step: Step) -> _Hashing:
+    """Write the index of a part: its ids, sorted, each with its row and its start."""
+    us = np.rint(np.array(starts) * 1000).astype(np.int64)
+    index = pa.table(
+        [pa.array(ids, pa.string()), pa.array(np.arange(len(ids)), pa.int32()), pa.array(us).cast(TIME)], _IDS
+    )
+    index = index.take(pc.sort_indices(index["session_id"]))
+    options = pa.ipc.IpcWriteOptions(compression="zstd")
+    with folder.write(ids_path(path), step) as file:
+        sink = _Hashing(file)
+        with pa.ipc.new_file(pa.PythonFile(sink, "w"), _IDS, options=options) as writer:
+            writer.write_table(index.combine_chunks())
+    return sink
+
+
+def _read_ids(folder: Folder, part: Part) -> pa.Table:
+    with readable(folder, part.ids), folder.open(part.ids) as file:
+        return pa.ipc.open_file(file).read_all().combine_chunks()
+
+
+def lookup(folder: Folder, state: State, wanted: pa.Array) -> Iterator[tuple[str, int]]:
+    """(session_id, row) of the wanted ids that a part holds alive."""
+    index = _read_ids(folder, state.part)
+    hits = index.filter(pc.is_in(index["session_id"], value_set=wanted))
+    for session_id, row in zip(hits["session_id"].to_pylist(), hits["row"].to_pylist(), strict=True):
+        if row not in state.dropped:
+            yield session_id, row
+
+
+def starting_with(folder: Folder, state: State, prefix: str) -> Iterator[tuple[str, float]]:
+    """(session_id, start in epoch ms) of the part's live sessions whose id starts with `prefix`."""
+    index = _read_ids(folder, state.part)
+    index = index.filter(pc.starts_with(index["session_id"], prefix))
+    starts = index["start_time"].cast(pa.int64()).to_pylist()
+    for session_id, row, us in zip(index["session_id"].to_pylist(), index["row"].to_pylist(), starts, strict=True):
+        if row not in state.dropped:
+            yield session_id, us / 1000
+
+
+def open_part(folder: Folder, part: Part) -> pq.ParquetFile:
+    """The Parquet file of a part; closing it closes the file. Raises LlmtrackError when it is damaged."""
+    with readable(folder, part.path):
+        return pq.ParquetFile(
+            folder.open(part.path),
+            read_dictionary=[f"{EVENT}{key}" for key in ("type", *sorted(TEXTS))],
+            page_checksum_verification=True,
+            buffer_size=1 << 20,
+            pre_buffer=False,
+        )
+
+
+def rows(folder: Folder, part: Part, wanted: Iterable[int] | None = None) -> Iterator[Row]:
+    """The rows of a part, or the wanted ones, in order; a few hundred documents are held at a time."""
+    with open_part(folder, part) as file:
+        chosen = None if wanted is None else set(wanted)
+        first = 0
+        for group in range(file.num_row_groups):
+            count = file.metadata.row_group(group).num_rows
+            if chosen is None or not chosen.isdisjoint(range(first, first + count)):
+                for row in _group_rows(folder, part, file, group):
+                    if chosen is None or row.number in chosen:
+                        yield row
+            first += count
+
+
+def _group_rows(folder: Folder, part: Part, file: pq.ParquetFile, group: int) -> Iterator[Row]:
+    batches = file.iter_batches(READ_ROWS, [group], ["row", "document"], use_threads=False)
+    while True:
+        with readable(folder, part.path):
+            batch = next(batches, None)
+        if batch is None:
+            return
+        yield from map(Row, batch["row"].to_pylist(), batch["document"].to_pylist())
+
+
+def damage(folder: Folder, part: Part) -> list[str]:
+    """What is wrong with a part's files: nothing when they are what the manifest says."""
+    found = []
+    for path, size, sha256 in ((part.path, part.bytes, part.sha256), (part.ids, part.ids_bytes, part.ids_sha256)):
+        there = folder.size(path)
+        if there is None:
+            found.append(f"{path}: missing")
+        elif there != size:
+            found.append(f"{path}: {there:,} bytes instead of {size:,}")
+        elif _hashed(folder, path)[1] != sha256:
+            found.append(f"{path}: its content has changed (SHA-256)")
+    return found
+
+
+def _hashed(folder: Folder, path: str) -> tuple[int, str]:
+    """Bytes and SHA-256 of a file."""
+    digest, size = hashlib.sha256(), 0
+    with folder.open(path) as file:
+        while chunk := file.read(1 << 20):
+            digest.update(chunk)
+            size += len(chunk)
+    return size, digest.hexdigest()
+
+
+@contextlib.contextmanager
+def readable(folder: Folder, path: str) -> Iterator[None]:
+    """Turns what pyarrow says about a damaged file into one line."""
+    try:
+        yield
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        why = str(error).partition("\n")[0][:200]
+        raise LlmtrackError(
+            f"{folder.at(path)!r} is damaged: {why}.", "See what else is: llmtrack archive --verify"
+        ) from None

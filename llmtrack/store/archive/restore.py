@@ -1,0 +1,129 @@
+"""Putting archived sessions back into the database, exactly as they were. The archive stays as it is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import bson
+import pyarrow as pa
+from bson.raw_bson import RawBSONDocument
+from pymongo import ReplaceOne
+from pymongo.errors import BulkWriteError
+
+from llmtrack.errors import LlmtrackError
+from llmtrack.shapes import name
+from llmtrack.store.archive.deletion import RAW, chunks, raw_documents
+from llmtrack.store.archive.folder import Folder
+from llmtrack.store.archive.lease import LEASE_S, Lease
+from llmtrack.store.archive.manifest import State
+from llmtrack.store.archive.part import Row, lookup, rows
+from llmtrack.store.archive.verify import open_manifest
+from llmtrack.store.filters import Filters
+from llmtrack.store.mongo import Store, reachable
+from llmtrack.store.mongo_source import COLUMNS
+from llmtrack.store.reader import EVERYTHING
+
+
+@dataclass
+class Restored:
+    """What became of the sessions: put back, there already and equal, there and different (left unless overwritten)."""
+
+    restored: int = 0
+    equal: int = 0
+    different: list[str] = field(default_factory=list)
+    overwritten: int = 0
+
+
+def restore(
+    store: Store,
+    folder: Folder,
+    *,
+    session_id: str | None = None,
+    filters: Filters = EVERYTHING,
+    overwrite: bool = False,
+    dry_run: bool = False,
+    lease_s: float = LEASE_S,
+    progress: Callable[[int], None] = lambda sessions: None,
+) -> Restored:
+    """Put back the session with this id, or all that `filters` want. Running it again changes nothing.
+
+    Raises LeaseTaken, StoreUnavailable, and LlmtrackError when a part is damaged; what was put back until then stays.
+    """
+    done, seen = Restored(), 0
+    with Lease(store, lease_s) as lease:
+        for chunk in chunks(_wanted(folder, session_id, filters)):
+            lease.renew()
+            _put(store, chunk, done, overwrite, dry_run)
+            seen += len(chunk)
+            progress(seen)
+    return done
+
+
+def _wanted(folder: Folder, session_id: str | None, filters: Filters) -> Iterator[Row]:
+    for state in open_manifest(folder).parts.values():
+        if not state.part.overlaps(filters):
+            continue
+        for row in rows(folder, state.part, _numbers(folder, state, session_id)):
+            if row.number not in state.dropped and filters.matches(bson.decode(row.raw, COLUMNS)):
+                yield row
+
+
+def _numbers(folder: Folder, state: State, session_id: str | None) -> Iterable[int] | None:
+    if session_id is None:
+        return None
+    return [row for _, row in lookup(folder, state, pa.array([session_id], pa.string()))]
+
+
+def _put(store: Store, chunk: list[Row], done: Restored, overwrite: bool, dry_run: bool) -> None:
+    documents = [RawBSONDocument(row.raw, RAW) for row in chunk]
+    there = {}
+    for key in ("_id", "session_id"):  # one after the other: not every server uses indexes for $or
+        missing = [document[key] for document in documents if _key(document["_id"]) not in there]
+        for raw in raw_documents(store, {key: {"$in": missing}}) if missing else ():
+            found = RawBSONDocument(raw, RAW)
+            there[_key(found["_id"])] = there[_key(found.get("session_id"))] = found
+    fresh: list[Any] = []
+    other: list[tuple[Any, Any]] = []
+    for document in documents:
+        known = there.get(_key(document["_id"])) or there.get(_key(document["session_id"]))
+        if known is None:
+            fresh.append(document)
+        elif known.raw == document.raw:
+            done.equal += 1
+        else:
+            done.different.append(str(name(document["session_id"])))
+            other.append((known["_id"], document))
+    if dry_run:
+        done.restored += len(fresh)
+        return
+    _insert(store, fresh, done)
+    if overwrite:
+        _replace(store, other, done)
+
+
+def _insert(store: Store, fresh: list[Any], done: Restored) -> None:
+    if fresh:
+        with reachable():
+            try:
+                store.sessions.insert_many(fresh, ordered=False)
+            except BulkWriteError as error:
+                first = error.details["writeErrors"][0]["errmsg"]
+                raise LlmtrackError(f"The database refused some sessions: {first[:200]}.", "Run it again.") from None
+        done.restored += len(fresh)
+
+
+def _replace(store: Store, other: list[tuple[Any, Any]], done: Restored) -> None:
+    for _id, document in other:
+        with reachable():
+            if _key(_id) == _key(document["_id"]):
+                store.sessions.bulk_write([ReplaceOne({"_id": _id}, document)])
+            else:  # the same session under another _id, which no update can change
+                store.sessions.delete_one({"_id": _id})
+                store.sessions.insert_one(document)
+        done.overwritten += 1
+
+
+def _key(value: object) -> bytes:
+    return bson.encode({"": value})

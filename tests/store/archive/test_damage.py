@@ -1,0 +1,235 @@
+"""What can go wrong around an archive: each is one clear line, and nothing is deleted that is not archived."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from llmtrack.errors import LlmtrackError, StoreUnavailable, UsageError
+from llmtrack.store.archive.folder import open_folder
+from llmtrack.store.archive.manifest import Manifest
+from llmtrack.store.archive.move import run
+from llmtrack.store.archive.restore import restore
+from llmtrack.store.archive.source import ArchiveSource
+from llmtrack.store.archive.verify import verify
+from llmtrack.store.mongo import Store
+from tests.store.archive.world import archived, check_all_there, move, sessions, small
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "archive"
+
+
+def the_part(folder: Path) -> Path:
+    return next(folder.glob("month=*/part-*.parquet"))
+
+
+def flip(path: Path, place: float = 0.5) -> None:
+    content = bytearray(path.read_bytes())
+    content[int(len(content) * place)] ^= 0x20
+    path.write_bytes(content)
+
+
+def flip_document(path: Path) -> None:
+    """Flip a byte in the middle of the column that holds the documents."""
+    group = pq.read_metadata(path).row_group(0)
+    column = next(c for i in range(group.num_columns) if (c := group.column(i)).path_in_schema == "document")
+    start = column.dictionary_page_offset or column.data_page_offset
+    flip(path, (start + column.total_compressed_size // 2) / path.stat().st_size)
+
+
+def at(step: str, do: Callable[[], object]) -> Callable[[str], None]:
+    return lambda name: do() and None if name == step else None
+
+
+@pytest.mark.parametrize("place", [0.02, 0.3, 0.5, 0.9, 0.999])
+def test_a_byte_flipped_before_the_part_is_verified_costs_nothing(store: Store, folder: Path, place: float) -> None:
+    store.sessions.insert_many(sessions(10))
+    with pytest.raises(LlmtrackError, match="does not hold what was written to it"):
+        run(store, open_folder(str(folder)), small(), step=at("index written", lambda: flip(the_part(folder), place)))
+    assert store.sessions.count_documents({}) == 10
+    move(store, folder)
+    check_all_there(store, folder, {f"s{number}" for number in range(10)})
+    assert verify(open_folder(str(folder))).damaged == []
+
+
+def test_a_byte_flipped_before_the_deletion_of_a_killed_run_is_noticed(store: Store, folder: Path) -> None:
+    store.sessions.insert_many(sessions(10))
+
+    def stop(step: str) -> None:
+        if step == "recorded":
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(store, open_folder(str(folder)), small(), step=stop)
+    flip(the_part(folder))
+    with pytest.raises(LlmtrackError, match=r"its content has changed \(SHA-256\)\. Nothing was deleted"):
+        move(store, folder)
+    assert store.sessions.count_documents({}) == 10
+
+
+DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
+    "flipped": (lambda folder: flip(the_part(folder)), "its content has changed (SHA-256)"),
+    "cut": (lambda folder: os.truncate(the_part(folder), 500), "500 bytes instead of"),
+    "missing": (lambda folder: the_part(folder).unlink(), "missing"),
+    "index flipped": (lambda folder: flip(next(folder.glob("month=*/_part*"))), ".ids: its content has changed"),
+}
+
+
+@pytest.mark.parametrize(("harm", "named"), DAMAGE.values(), ids=DAMAGE)
+def test_verify_names_what_is_damaged(store: Store, folder: Path, harm: Callable[[Path], object], named: str) -> None:
+    store.sessions.insert_many(sessions(10))
+    move(store, folder)
+    harm(folder)
+    damaged = verify(open_folder(str(folder))).damaged
+    assert len(damaged) == 1
+    assert named in damaged[0]
+    assert damaged[0].startswith("month=")
+
+
+@pytest.mark.parametrize("name", ["flipped", "cut", "missing"])
+def test_readers_say_which_file_is_damaged(store: Store, folder: Path, name: str) -> None:
+    store.sessions.insert_many(sessions(5))
+    move(store, folder)
+    for path in folder.glob("month=*/part*"):
+        if name == "missing":
+            path.unlink()
+        elif name == "cut":
+            os.truncate(path, 500)
+        else:
+            flip_document(path)
+    source = ArchiveSource(open_folder(str(folder)))
+    with pytest.raises(LlmtrackError, match=r"part-.*parquet' is (damaged|not there)"):
+        list(source.documents())
+    with pytest.raises(LlmtrackError, match=r"part-.*parquet' is (damaged|not there)"):
+        restore(store, open_folder(str(folder)))
+
+
+def test_a_damaged_line_of_the_manifest_is_named_and_stops_everything(store: Store, folder: Path) -> None:
+    store.sessions.insert_many(sessions(5))
+    move(store, folder)
+    flip(folder / "_manifest.jsonl", 0.3)
+    store.sessions.insert_many(sessions(2))
+    for use in (lambda: archived(folder), lambda: move(store, folder), lambda: verify(open_folder(str(folder)))):
+        with pytest.raises(LlmtrackError, match=r"Line 2 of '.*_manifest.jsonl' is damaged"):
+            use()
+    assert store.sessions.count_documents({}) == 2
+
+
+def test_a_line_of_the_manifest_that_was_cut_off_counts_as_not_written(store: Store, folder: Path) -> None:
+    store.sessions.insert_many(sessions(4))
+    move(store, folder)
+    manifest = folder / "_manifest.jsonl"
+    whole = manifest.read_bytes()
+    for cut in (1, 30, 200):
+        manifest.write_bytes(whole[:-cut])
+        assert sorted(archived(folder)) == ["s0", "s1", "s2", "s3"]
+    move(store, folder)
+    lines = [json.loads(line) for line in manifest.read_bytes().split(b"\n")[:-1]]
+    assert [line["record"] for line in lines] == ["archive", "part", "deleted", "part", "deleted"]
+
+
+def test_files_that_no_manifest_names_are_never_read_and_cleaned(store: Store, folder: Path) -> None:
+    store.sessions.insert_many(sessions(4))
+    move(store, folder)
+    part = the_part(folder)
+    torn = part.with_name("part-20200101T000000-abcdef-0.parquet")
+    torn.write_bytes(part.read_bytes()[:1000])
+    copy = part.with_name("part-20200101T000000-abcdef-1.parquet")
+    copy.write_bytes(part.read_bytes())
+    beside = part.with_name(".part-20200101T000000-abcdef-2.parquet.writing")
+    beside.write_bytes(b"PAR1")
+    mine = folder / "README"
+    mine.write_text("not llmtrack's")
+    assert sorted(archived(folder)) == ["s0", "s1", "s2", "s3"]
+    moved = move(store, folder)
+    assert (len(moved.cleaned), moved.foreign) == (3, ["README"])
+    assert not torn.exists()
+    assert not copy.exists()
+    assert not beside.exists()
+    assert mine.exists()
+
+
+def test_a_disk_that_is_full_is_one_line_and_nothing_is_deleted(store: Store, mongodb_uri: str, folder: Path) -> None:
+    store.sessions.insert_many(sessions(30))
+    limited = (
+        "import resource, signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); "
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (9000, 9000)); "
+        "from llmtrack.cli import main; main(sys.argv[1:])"
+    )
+    words = ["archive", "--older-than", "90d", "--to", str(folder)]
+    done = subprocess.run(
+        [sys.executable, "-c", limited, *words],
+        env={**os.environ, "MONGODB_URI": mongodb_uri},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1
+    assert "llmtrack: Cannot write" in done.stderr
+    assert "File too large" in done.stderr
+    assert store.sessions.count_documents({}) == 30
+    assert not list(folder.rglob("*.writing"))
+
+
+def test_a_folder_that_cannot_be_made_or_written(store: Store, tmp_path: Path) -> None:
+    store.sessions.insert_many(sessions(3))
+    (tmp_path / "file").write_text("")
+    for name in ("missing/archive", "file/archive", "file"):
+        with pytest.raises(LlmtrackError, match=r"Cannot|not there"):
+            move(store, tmp_path / name)
+    with pytest.raises(LlmtrackError):
+        move(store, Path("/proc/archive"))
+    assert store.sessions.count_documents({}) == 3
+
+
+def test_an_archive_that_went_away_is_not_begun_anew(store: Store, folder: Path) -> None:
+    store.sessions.insert_many(sessions(3))
+    move(store, folder)
+    folder.rename(folder.with_name("unmounted"))
+    store.sessions.insert_many(sessions(3))
+    with pytest.raises(LlmtrackError, match=r"is gone: .* moved sessions there, and it has no manifest. Is it mounted"):
+        move(store, folder)
+    assert store.sessions.count_documents({}) == 3
+
+
+def test_a_database_that_is_gone(folder: Path) -> None:
+    with pytest.raises(StoreUnavailable), Store("mongodb://127.0.0.1:9/x", timeout_s=0.2) as nowhere:
+        move(nowhere, folder)
+    assert not folder.exists()
+
+
+@pytest.mark.parametrize(("days", "said"), [(3, "3 days, 0:00:00 ahead of"), (-3, "3 days, 0:00:00 behind")])
+def test_a_wrong_clock_moves_nothing(store: Store, folder: Path, days: int, said: str) -> None:
+    store.sessions.insert_many(sessions(3))
+    with pytest.raises(LlmtrackError, match=f"This machine's clock is {said} the database server's"):
+        run(store, open_folder(str(folder)), small(), clock=lambda: datetime.now(UTC) + timedelta(days=days))
+    assert store.sessions.count_documents({}) == 3
+
+
+def test_a_manifest_of_the_future_moves_nothing(store: Store, folder: Path) -> None:
+    store.sessions.insert_many(sessions(3))
+    folder.mkdir()
+    Manifest(open_folder(str(folder))).begin(datetime.now(UTC) + timedelta(days=2))
+    with pytest.raises(LlmtrackError, match="which is in the future"):
+        move(store, folder)
+    assert store.sessions.count_documents({}) == 3
+
+
+def test_what_is_no_archive_is_wrong_usage(store: Store, folder: Path) -> None:
+    for use in (verify, lambda each: restore(store, each)):
+        with pytest.raises(UsageError, match="There is no archive at"):
+            use(open_folder(str(folder)))
+    with pytest.raises(UsageError, match="is no folder that works"):
+        open_folder("gopher://x/y")
