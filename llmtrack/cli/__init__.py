@@ -1,0 +1,140 @@
+"""The command line: which commands there are, and the one place where errors become exit codes."""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Annotated, Any, Final, NamedTuple
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+from typer.main import get_command
+
+from llmtrack.cli.output import line, safe
+from llmtrack.errors import LlmtrackError
+from llmtrack.version import __version__
+
+
+class Entry(NamedTuple):
+    """A command: where its function is ("module:function") and its line in `llmtrack --help`."""
+
+    function: str
+    help: str
+
+
+COMMANDS: Final[dict[str, Entry]] = {  # in the order of use
+    "demo": Entry("llmtrack.cli.demo:demo", "Try everything now: sample visits, a replay, the chat page."),
+    "serve": Entry("llmtrack.cli.serve:serve", "Run the collector and the chat page."),
+    "sessions": Entry("llmtrack.cli.sessions:sessions", "List visits, newest first."),
+    "replay": Entry("llmtrack.cli.replay:replay", "Play one visit in the terminal."),
+    "funnel": Entry("llmtrack.cli.funnel:funnel", "Count how many visits get how far, by model group."),
+    "engagement": Entry("llmtrack.cli.engagement:engagement", "Compare model groups: what differs, and how surely."),
+    "queries": Entry("llmtrack.cli.queries:queries", "Rank prompts by how useful their answers were."),
+    "dropoff": Entry("llmtrack.cli.dropoff:dropoff", "Show where people stop: turns, reasons, idleness, latency."),
+    "chats": Entry("llmtrack.cli.chats:chats", "Measure how long chats are, by model group."),
+    "health": Entry("llmtrack.cli.health:health", "Check whether an experiment can be trusted."),
+    "export": Entry("llmtrack.cli.export:export", "Write sessions, events or turns as CSV, JSONL or Parquet."),
+    "import": Entry("llmtrack.cli.import_:import_", "Load session documents (JSONL, JSON, BSON) into the store."),
+    "archive": Entry("llmtrack.cli.archive:archive", "Move old sessions into Parquet files that stay readable."),
+    "restore": Entry("llmtrack.cli.restore:restore", "Put archived sessions back into the database."),
+    "forget": Entry("llmtrack.cli.forget:forget", "Erase a user everywhere, with a receipt."),
+    "doctor": Entry("llmtrack.cli.doctor:doctor", "Check store, collector and tracking end to end."),
+}
+
+
+class _Lazy(TyperCommand):
+    """A command whose module is imported when it is called, not when `llmtrack --help` lists it."""
+
+    def __init__(self, name: str, entry: Entry) -> None:
+        super().__init__(name, short_help=entry.help, rich_markup_mode=None)
+        self.function = entry.function
+
+    def make_context(self, info_name: str | None, args: list[str], *rest: Any, **extra: Any) -> Any:
+        module, _, function = self.function.partition(":")
+        loaded = _plain()
+        loaded.command(self.name)(getattr(import_module(module), function))
+        return get_command(loaded).make_context(info_name, args, *rest, **extra)
+
+
+class _Commands(TyperGroup):
+    def list_commands(self, ctx: Any) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> _Lazy | None:
+        return _Lazy(cmd_name, COMMANDS[cmd_name]) if cmd_name in COMMANDS else None
+
+
+def _plain(**settings: Any) -> typer.Typer:
+    # help drawn by rich takes 0.2 s to import: three times the start of everything else
+    return typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None, **settings)
+
+
+app = _plain(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"llmtrack {__version__}")
+        raise typer.Exit
+
+
+@app.callback(invoke_without_command=True)
+def _root(
+    context: typer.Context,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """See how people really use an LLM chat: replay visits, compare models.
+
+    Commands read MONGODB_URI, or the embedded server when it is not set.
+
+    Start here: llmtrack demo
+    """
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and exit: 0 done, 1 failed, 2 wrong usage, 3 done in part, 130 interrupted.
+
+    Every failure is one line on stderr. A bug is one line, too; `python -X dev -m llmtrack …` shows its traceback.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a letter the terminal does not have is no failure
+    try:
+        code = app(args=arguments, prog_name="llmtrack", standalone_mode=False)
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        code = 130
+    except BrokenPipeError:  # the reader (head, less) has had enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nor may the flush at exit complain
+        code = 1  # as click has it
+    except LlmtrackError as error:
+        code = _failed(str(error), error.exit_code)
+    except typer.TyperException as error:
+        words = error.format_message().replace("Value error, ", "").rstrip(".")  # pydantic's own, which checks options
+        code = _failed(f"{words}. {_try(error)}", error.exit_code)
+    except OSError as error:
+        code = _failed(f"{error.filename or 'System'}: {error.strerror or error}.", 1)
+    except Exception as error:
+        if sys.flags.dev_mode:
+            raise
+        again = "That is a bug in llmtrack; `python -X dev -m llmtrack …` shows where."
+        code = _failed(f"{type(error).__name__}: {line(error)}. {again}", 1)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _failed(message: str, code: int) -> int:
+    first, *more = safe(message).splitlines() or [""]
+    typer.echo("\n  ".join([f"llmtrack: {first}", *more]), err=True)
+    return code
+
+
+def _try(error: typer.TyperException) -> str:
+    context = getattr(error, "ctx", None)
+    return f"Try: {context.command_path if context else 'llmtrack'} --help"

@@ -1,0 +1,131 @@
+"""Numbers as people read them: amounts with units, shares, intervals, changes, p values."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+_TIMES = ((7200, 3600, "h"), (100, 60, "min"), (-math.inf, 1, "s"))  # from so many seconds in a unit of so many
+
+
+def brief(seconds: float | None) -> str:
+    """A length of time in one unit.
+
+    >>> [brief(seconds) for seconds in (0.8, 29, 148, 9000, None)]
+    ['0.8 s', '29 s', '2.5 min', '2.5 h', '-']
+    """
+    if seconds is None or not math.isfinite(seconds):
+        return "-"
+    scale, unit = _scale(seconds, "s")
+    value = seconds / scale
+    return f"{value:.1f}{unit}" if value < 9.95 else f"{value:.0f}{unit}"
+
+
+def amount(value: float | None, unit: str, like: float | None = None) -> str:
+    """A number with its unit: "share" as percent, times in minutes or hours when they are as long as `like` (itself).
+
+    >>> amount(2.7312, "per session"), amount(0.39, "share"), amount(2050, "ms"), amount(90, "s", like=150)
+    ('2.73', '39 %', '2,050 ms', '1.50 min')
+    """
+    if unit == "share":
+        return percent(value)
+    if value is None or not math.isfinite(value):
+        return "-"
+    scale, shown = _scale(value if like is None else like, unit)
+    return f"{_number(value / scale)}{shown}"
+
+
+def amounts(interval: Sequence[float | None], unit: str, like: float | None = None) -> str:
+    """An interval with its unit.
+
+    >>> amounts((2.5, 3), "per session"), amounts((100, 130), "s"), amounts((math.nan, 1), "s")
+    ('2.50-3.00', '1.67-2.17 min', '-')
+    """
+    if unit == "share":
+        return percents(interval)
+    low, high = interval
+    if low is None or high is None or not (math.isfinite(low) and math.isfinite(high)):
+        return "-"
+    scale, shown = _scale(high if like is None else like, unit)
+    return f"{_number(low / scale)}-{_number(high / scale)}{shown}"
+
+
+def _scale(value: float, unit: str) -> tuple[float, str]:
+    if unit == "s":
+        return next((float(size), f" {name}") for least, size, name in _TIMES if value >= least)
+    return 1.0, f" {unit}" if unit in ("ms", "px") else ""
+
+
+def _number(value: float) -> str:
+    """Three digits that count, or all before the point."""
+    size = abs(value)
+    if size >= 99.5:
+        return f"{value:,.0f}"
+    return f"{value:.3f}" if 0 < size < 0.9995 else f"{value:.2f}" if size < 9.995 else f"{value:.1f}"
+
+
+def percent(share: float | None) -> str:
+    """A share of 0 to 1; a decimal where it says something.
+
+    >>> [percent(share) for share in (0.391, 0.0207, 0.996, 1, 0, None)]
+    ['39 %', '2.1 %', '99.6 %', '100 %', '0 %', '-']
+    """
+    return "-" if share is None or not math.isfinite(share) else f"{_digits(share)} %"
+
+
+def percents(interval: Sequence[float | None]) -> str:
+    """An interval of shares.
+
+    >>> percents((0.27, 0.529)), percents((0.914, 1.0)), percents((None, None))
+    ('27-53 %', '91-100 %', '-')
+    """
+    low, high = interval
+    if low is None or high is None or not (math.isfinite(low) and math.isfinite(high)):
+        return "-"
+    return f"{_digits(low)}-{_digits(high)} %"
+
+
+def change(value: float | None, unit: str = " %") -> str:
+    """A difference of shares with its sign.
+
+    >>> change(0.391), change(-0.05), change(float("inf")), change(2.5)
+    ('+39 %', '-5 %', '-', '+250 %')
+    """
+    return "-" if value is None or not math.isfinite(value) else f"{_signed(value)}{unit}"
+
+
+def changes(interval: Sequence[float | None], unit: str = " %") -> str:
+    """An interval of differences of shares.
+
+    >>> changes((0.27, 0.529)), changes((-0.1, 0.004))
+    ('+27 to +53 %', '-10 to +0.4 %')
+    """
+    low, high = interval
+    if low is None or high is None or not (math.isfinite(low) and math.isfinite(high)):
+        return "-"
+    return f"{_signed(low)} to {_signed(high)}{unit}"
+
+
+def probability(p: float | None) -> str:
+    """A p value.
+
+    >>> probability(0.0004), probability(0.0312), probability(0.8)
+    ('<.001', '.031', '.80')
+    """
+    if p is None or not math.isfinite(p):
+        return "-"
+    if p < 0.001:
+        return "<.001"
+    return (f"{p:.3f}" if p < 0.0995 else f"{p:.2f}").removeprefix("0")
+
+
+def _digits(share: float) -> str:
+    value = 100 * share
+    fine = 0 < value < 9.95 or 99 < value < 99.95
+    return f"{value:.1f}" if fine else f"{value:.0f}"
+
+
+def _signed(share: float) -> str:
+    value = 100 * share
+    shown = f"{abs(value):.1f}" if 0 < abs(value) < 0.95 else f"{abs(value):.0f}"
+    return "0" if float(shown) == 0 else ("-" if value < 0 else "+") + shown
