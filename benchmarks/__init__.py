@@ -1,0 +1,1 @@
+"""How fast llmtrack is, beside floors and peers measured in the same run. Nothing here is a test."""

@@ -1,0 +1,136 @@
+"""Events a second through the collector, beside the same application over a store that stores nothing.
+
+Both run on granian as `llmtrack serve` runs them, with the same clients: each has a session of its own and sends
+batches of 20 events one after the other. The embedded server stands for MongoDB; set MONGODB_URI for another.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterable
+from typing import Any
+
+CLIENTS, BATCH, SECONDS, ROUNDS = 16, 20, 4.0, 3
+
+
+def load_nothing() -> Any:
+    """The application over a store that forgets."""
+    from llmtrack.collector.app import create_app
+    from llmtrack.collector.models import ChatClient
+    from llmtrack.config import load_settings
+    from llmtrack.store.mongo import Appended, Store
+
+    class Nowhere(Store):
+        def start(self, document: dict[str, Any]) -> dict[str, Any]:
+            return document
+
+        def append(self, session_id: str, events: Iterable[Any], **_: Any) -> Appended:
+            return Appended(len(list(events)), 0)
+
+    settings = load_settings()
+    return create_app(settings, Nowhere("mongodb://127.0.0.1:9/?directConnection=true"), ChatClient(settings))
+
+
+def serve_nothing(port: int) -> None:
+    from granian import Granian
+    from granian.constants import Interfaces
+    from granian.log import LogLevels
+
+    from llmtrack.collector.server import MAX_WORKERS, THREADS
+
+    Granian(
+        "benchmark",
+        port=port,
+        interface=Interfaces.WSGI,
+        workers=min(MAX_WORKERS, os.cpu_count() or 1),
+        blocking_threads=THREADS,
+        log_level=LogLevels.error,
+        websockets=False,
+    ).serve(target_loader=load_nothing, wrap_loader=False)
+
+
+def call(connection: http.client.HTTPConnection, path: str, body: dict[str, Any]) -> Any:
+    connection.request("POST", path, json.dumps(body))
+    with connection.getresponse() as response:
+        answer = json.loads(response.read())
+    assert response.status in (201, 202), answer
+    return answer
+
+
+def client(port: int, deadline: float, milliseconds: list[float]) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    session = call(connection, "/api/session/start", {"environment": {}})
+    n = 0
+    while time.monotonic() < deadline:
+        data = {"target": "BUTTON", "x": 100, "y": 200, "page_url": "https://example.org/"}
+        events = [
+            {"n": n + k, "t": session["server_time"] + n + k, "type": "click", "data": data}
+            for k in range(1, BATCH + 1)
+        ]
+        start = time.perf_counter()
+        body = {"session_id": session["session_id"], "token": session["token"], "events": events}
+        answer = call(connection, "/api/session/event", body)
+        milliseconds.append((time.perf_counter() - start) * 1000)
+        assert answer["accepted"] == BATCH, answer
+        n += BATCH
+    connection.close()
+
+
+def measure(command: list[str], port: int) -> tuple[float, float, float]:
+    """Events a second, median and 99th percentile of a batch in ms."""
+    server = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    try:
+        for _ in range(300):
+            try:
+                socket.create_connection(("127.0.0.1", port)).close()
+                break
+            except OSError:
+                time.sleep(0.1)
+        time.sleep(2)  # both workers have loaded the application
+        milliseconds: list[float] = []
+        deadline = time.monotonic() + SECONDS
+        clients = [threading.Thread(target=client, args=(port, deadline, milliseconds)) for _ in range(CLIENTS)]
+        for one in clients:
+            one.start()
+        for one in clients:
+            one.join()
+    finally:
+        server.terminate()
+        server.wait(20)
+    cuts = statistics.quantiles(milliseconds, n=100)
+    return len(milliseconds) * BATCH / SECONDS, cuts[49], cuts[98]
+
+
+def main() -> None:
+    os.environ.setdefault("LLMTRACK_DATA_DIR", tempfile.mkdtemp())
+    port = 8765
+    variants = {
+        "stores nothing": [sys.executable, "-m", "benchmarks.collector", "nothing", str(port)],
+        "llmtrack serve": [sys.executable, "-m", "llmtrack", "serve", "--port", str(port)],
+    }
+    results: dict[str, list[tuple[float, float, float]]] = {name: [] for name in variants}
+    for _ in range(ROUNDS):
+        for name, command in variants.items():
+            results[name].append(measure(command, port))
+    print(f"{CLIENTS} clients, batches of {BATCH} events, {ROUNDS} rounds of {SECONDS:.0f} s; medians")
+    for name, rounds in results.items():
+        rate, p50, p99 = (statistics.median(column) for column in zip(*rounds, strict=True))
+        print(f"{name:16} {rate:8.0f} events/s   batch p50 {p50:6.1f} ms   p99 {p99:6.1f} ms")
+    pairs = zip(results["llmtrack serve"], results["stores nothing"], strict=True)
+    print(f"{'ratio':16} {statistics.median(a[0] / b[0] for a, b in pairs):8.2f}")
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["nothing"]:
+        serve_nothing(int(sys.argv[2]))
+    else:
+        main()
