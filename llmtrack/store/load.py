@@ -14,6 +14,7 @@ from pymongo.errors import BulkWriteError
 from llmtrack.shapes import name
 from llmtrack.store.documents import Document, Found, Unreadable
 from llmtrack.store.mongo import Store, reachable
+from llmtrack.store.parts import document_id, part_of
 
 BATCH = 500  # documents written at a time, or
 BATCH_BYTES = 8 * 1024 * 1024
@@ -39,27 +40,27 @@ class Tally:
 
 class _Row(NamedTuple):
     where: str
-    session_id: Any
+    key: tuple[Any, int]  # session_id and part
     raw: bytes
 
 
 def load(store: Store, documents: Iterable[Found | Unreadable], *, dry_run: bool = False) -> Tally:
     """Insert the sessions that `store` does not hold yet, as they are; with `dry_run` only count them.
 
-    A session is known by its session_id, which becomes its _id: so it is there once even when several load it at the
-    same time. One that is known is left as it is. Raises StoreUnavailable; what was inserted until then stays.
+    A session is known by its session_id (and part), which becomes its _id: so it is there once even when several load
+    it at the same time. One that is known is left as it is. Raises StoreUnavailable: what was inserted before stays.
     """
     tally = Tally()
-    batch: dict[Any, _Row] = {}
+    batch: dict[tuple[Any, int], _Row] = {}
     size = 0
     for found in documents:
         row = _row(found)
         if isinstance(row, Unreadable):
             tally.refuse(*row)
-        elif row.session_id in batch:
+        elif row.key in batch:
             tally.known += 1
         else:
-            batch[row.session_id] = row
+            batch[row.key] = row
             size += len(row.raw)
         if len(batch) >= BATCH or size >= BATCH_BYTES:
             _insert(store, batch, tally, dry_run)
@@ -74,23 +75,27 @@ def _row(found: Found | Unreadable) -> _Row | Unreadable:
     session_id = found.document.get("session_id")
     if name(session_id) is None:
         return Unreadable(found.where, "no session_id" if not session_id else "session_id is no id")
+    key = session_id, part_of(found.document)
     try:
-        raw = bson.encode(found.document | {"_id": session_id})
+        raw = bson.encode(found.document | {"_id": document_id(*key)})
     except (BSONError, OverflowError, ValueError, TypeError) as error:
         return Unreadable(found.where, f"cannot be stored: {error}")
     if len(raw) > MAX_BSON_BYTES:
         return Unreadable(found.where, f"{len(raw):,} bytes, more than MongoDB's 16 MB")
-    return _Row(found.where, session_id, raw)
+    return _Row(found.where, key, raw)
 
 
-def _insert(store: Store, batch: dict[Any, _Row], tally: Tally, dry_run: bool) -> None:
+def _insert(store: Store, batch: dict[tuple[Any, int], _Row], tally: Tally, dry_run: bool) -> None:
     if not batch:
         return
+    if not dry_run and any(part for _, part in batch):
+        store.allow_parts()
     with reachable():
-        there = store.sessions.find({"session_id": {"$in": list(batch)}}, {"session_id": 1, "_id": 0})
-        known = {found["session_id"] for found in there}
-        fresh = [row for row in batch.values() if row.session_id not in known]
-        tally.known += len(known)
+        ids = list(dict.fromkeys(session_id for session_id, _ in batch))
+        there = store.sessions.find({"session_id": {"$in": ids}}, {"session_id": 1, "part": 1, "_id": 0})
+        known = {(found["session_id"], part_of(found)) for found in there}
+        fresh = [row for row in batch.values() if row.key not in known]
+        tally.known += len(batch) - len(fresh)
         if not fresh or dry_run:
             tally.inserted += len(fresh)
             return

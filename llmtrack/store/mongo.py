@@ -2,6 +2,7 @@
 
 Every write of a session is one conditional update: it holds only if the document's `rev` is still the one that was
 read, else it is tried anew. So each event number n is stored once, whatever is retried, overtaken or sent twice.
+A document that is full is closed by such an update, too; the session goes on in the next one (parts.py).
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ from pymongo.errors import (
 
 from llmtrack.errors import LlmtrackError, StoreUnavailable, UnknownSession, UsageError
 from llmtrack.model import SCHEMA_VERSION
-from llmtrack.store import ranges
+from llmtrack.store.change import HEAD, Given, change, closing, last_sign
+from llmtrack.store.parts import ARCHIVED, CONTINUED, PART_BYTES, joined, next_part, part_of
 
 if TYPE_CHECKING:
     from llmtrack.config import Settings
@@ -40,8 +42,10 @@ INDEXES: tuple[tuple[list[tuple[str, int]], bool], ...] = (  # keys, unique
     ([("end_time", 1)], False),
     ([("experiment_id", 1)], False),
 )
-_HEAD = ("rev", "received", "event_count", "last_n", "last_t", "start_time", "end_time", "ended_by")
+_ENDED = dict.fromkeys(("rev", "last_t", "start_time"), 1)
 _TRIES = 100
+_TOO_LARGE = (10334, 17419, 17420)  # the document would have more than 16 MB
+_SEVERAL = [("session_id", 1), ("part", 1)]
 
 Document = dict[str, Any]
 
@@ -104,7 +108,8 @@ class Store:
         for keys, unique in INDEXES:
             try:
                 with reachable():
-                    self.sessions.create_index(keys, unique=unique)
+                    if not (unique and self._allows_parts()):
+                        self.sessions.create_index(keys, unique=unique)
             except DuplicateKeyError as error:
                 raise LlmtrackError(
                     f"Some session_id stands more than once in {self.database.name}.sessions: {_first_line(error)}.",
@@ -113,6 +118,21 @@ class Store:
             except OperationFailure as error:
                 if error.code not in (85, 86):  # an equal index under another name or with other options serves too
                     raise
+
+    def _allows_parts(self) -> bool:
+        indexes = self.sessions.index_information().values()
+        return any(index["key"] == _SEVERAL and index.get("unique") for index in indexes)
+
+    def allow_parts(self) -> None:
+        """Widen the unique index on session_id to (session_id, part), once, when a session needs a second document."""
+        with reachable():
+            if self._allows_parts():
+                return
+            self.sessions.create_index(_SEVERAL, unique=True)
+            for name, index in self.sessions.index_information().items():
+                if index["key"] == INDEXES[0][0] and index.get("unique"):
+                    with contextlib.suppress(OperationFailure):  # somebody else was quicker
+                        self.sessions.drop_index(name)
 
     def start(self, document: Document) -> Document:
         """Insert a session; return it, or the one that is there already under this session_id."""
@@ -126,6 +146,7 @@ class Store:
             "event_count": 0,
             "last_n": 0,
             "received": [],
+            "bytes": 0,
             "rev": 0,
             "updated_at": now,
         }
@@ -133,51 +154,91 @@ class Store:
             try:
                 self.sessions.insert_one(new)
             except DuplicateKeyError:
-                known = self.sessions.find_one({"session_id": document["session_id"]}, {"_id": 0, "events": 0})
+                known = self.sessions.find_one(
+                    {"session_id": document["session_id"], "part": None}, {"_id": 0, "events": 0}
+                )
                 return known or new
         return new
 
     def append(
-        self, session_id: str, events: Iterable[Document], *, end: datetime | None = None, extra: Document | None = None
+        self,
+        session_id: str,
+        events: Iterable[Document],
+        *,
+        end: datetime | None = None,
+        extra: Document | None = None,
+        once: str | None = None,
     ) -> Appended:
         """Store the events that are new, in order of t, and end the session when `end` is given.
 
-        An event with `n` is stored once; one without (the server's own) always. A session that had ended by silence
-        is open again. `extra` holds further fields to set. Raises UnknownSession, StoreUnavailable.
+        An event with `n` is stored once; one without (a server's own) always, or with the key `once` (of the whole
+        batch) once. A session that had ended by silence is open again. `extra` holds further fields to set. Raises
+        UnknownSession, StoreUnavailable.
         """
-        batch = list(events)
+        given = Given(list(events), end, extra, once)
         for attempt in range(_TRIES):
-            with reachable():
-                head = self.sessions.find_one({"session_id": session_id}, dict.fromkeys(_HEAD, 1))
-                if head is None:
-                    raise UnknownSession(f"No session {session_id!r}.", "Start it first: POST /api/session/start.")
-                fresh, received = _new_events(head, batch)
-                done = Appended(len(fresh), len(batch) - len(fresh))
-                if not fresh and end is None and extra is None:
-                    return done
-                update = _update(head, fresh, received, end, extra or {})
-                same = {"_id": head["_id"], "rev": head.get("rev")}
-                if self.sessions.update_one(same, update).matched_count:
-                    return done
+            head = self._newest(session_id)
+            if head is None or head.get("ended_by") == ARCHIVED:
+                raise UnknownSession(f"No session {session_id!r}.", "Start it first: POST /api/session/start.")
+            if head.get("ended_by") == CONTINUED:  # whoever closed it did not come to write the next one
+                self._go_on(head)
+                continue
+            fresh, size, update = change(head, given, _now())
+            full = size > 0 and head.get("bytes", 0) > 0 and head["bytes"] + size > PART_BYTES
+            written = None if full else update is None or self._write(head, update)
+            if written:
+                return Appended(fresh, len(given.events) - fresh)
+            if written is None:
+                if head.get("bytes") == 0:  # it is empty: the next one would hold no more
+                    raise LlmtrackError(f"Events of {size:,} bytes at once fit into no document.", "Send fewer.")
+                if self._write(head, closing(head, _now())):
+                    self._go_on(head)
+                continue
             time.sleep(random.uniform(0, 0.002 * min(attempt, 25)))  # noqa: S311 - somebody else wrote: step aside
         raise StoreUnavailable(f"Session {session_id!r} is written to by too many at once.", "Try again.")
 
-    def find(self, session_id: str) -> Document | None:
-        """The whole document without _id, events in order of t; None when there is none."""
+    def _newest(self, session_id: str) -> Document | None:
+        """The head of the document that a session is written to."""
         with reachable():
-            found = self.sessions.find_one({"session_id": session_id}, {"_id": 0})
-        return found
+            found = self.sessions.find({"session_id": session_id}, dict.fromkeys(HEAD, 1))
+            return next(found.sort([("part", -1)]).limit(1), None)
+
+    def _write(self, head: Document, update: Document) -> bool | None:
+        """Whether the document was as in `head` and is written now; None when it would become too large."""
+        with reachable():
+            try:
+                return self.sessions.update_one({"_id": head["_id"], "rev": head.get("rev")}, update).matched_count > 0
+            except OperationFailure as error:
+                if error.code in _TOO_LARGE:
+                    return None
+                raise
+
+    def _go_on(self, closed: Document) -> None:
+        """Insert the document after one that is closed, unless somebody else did."""
+        self.allow_parts()
+        with reachable(), contextlib.suppress(DuplicateKeyError):
+            full = self.sessions.find_one({"_id": closed["_id"]}, {"events": 0})
+            if full is not None:
+                self.sessions.insert_one(next_part(full))
+
+    def find(self, session_id: str) -> Document | None:
+        """The whole session without _id, events in order of t; None when there is none."""
+        parts: dict[int, Document] = {}
+        with reachable():
+            for found in self.sessions.find({"session_id": session_id}, {"_id": 0}):
+                parts.setdefault(part_of(found), found)
+        return joined([parts[number] for number in sorted(parts)]) if parts else None
 
     def owner(self, session_id: str) -> Document | None:
         """user_id, model_group and experiment_id of a session; None when there is none."""
         with reachable():
-            fields = {"_id": 0, "session_id": 1, "user_id": 1, "model_group": 1, "experiment_id": 1}
+            fields = {"_id": 0, **dict.fromkeys(("session_id", "user_id", "model_group", "experiment_id"), 1)}
             return self.sessions.find_one({"session_id": session_id}, fields)
 
     def delete(self, session_id: str) -> bool:
         """Delete a session; whether there was one."""
         with reachable():
-            return self.sessions.delete_one({"session_id": session_id}).deleted_count > 0
+            return self.sessions.delete_many({"session_id": session_id}).deleted_count > 0
 
     def end_silent(self, silent_after_s: float) -> int:
         """End sessions of llmtrack's own collector that have been silent this long; return how many.
@@ -188,58 +249,15 @@ class Store:
         silent = {"end_time": None, "schema_version": {"$gte": 1}, "updated_at": {"$lt": cutoff}}
         ended = 0
         with reachable():
-            for head in self.sessions.find(silent, dict.fromkeys(_HEAD, 1)):
-                last_t = head.get("last_t")
-                end = datetime.fromtimestamp(last_t / 1000, UTC) if last_t else head.get("start_time")
-                change = {"$set": {"end_time": end, "ended_by": "timeout"}, "$inc": {"rev": 1}}
+            for head in self.sessions.find(silent, _ENDED):
+                over = {"$set": {"end_time": last_sign(head), "ended_by": "timeout"}, "$inc": {"rev": 1}}
                 same = {"_id": head["_id"], "rev": head.get("rev"), "end_time": None}
-                ended += self.sessions.update_one(same, change).modified_count
+                ended += self.sessions.update_one(same, over).modified_count
         return ended
 
 
 def _journalled(given: Document) -> WriteConcern:
     return WriteConcern(w=given.get("w", "majority"), j=True, wtimeout=given.get("wtimeout"))
-
-
-def _new_events(head: Document, batch: list[Document]) -> tuple[list[Document], ranges.Ranges]:
-    """The events of the batch that are not stored yet, in order of t, and the ranges of n with them."""
-    received = head.get("received") or []
-    seen: set[int] = set()
-    fresh = []
-    for event in batch:
-        n = event.get("n")
-        if n is not None:
-            if n in seen or ranges.contains(received, n):
-                continue
-            seen.add(n)
-        fresh.append(event)
-    fresh.sort(key=lambda event: (event["t"], event.get("n", 0)))
-    return fresh, ranges.add(received, seen)
-
-
-def _update(
-    head: Document, fresh: list[Document], received: ranges.Ranges, end: datetime | None, extra: Document
-) -> Document:
-    last_t = head.get("last_t")
-    values: Document = {"updated_at": _now(), **extra}
-    update: Document = {"$set": values, "$inc": {"rev": 1}}
-    if fresh:
-        push: Document = {"$each": fresh}
-        if last_t is None or fresh[0]["t"] < last_t:  # else they go to the end: no need to move what is there
-            push["$sort"] = {"t": 1, "n": 1}
-        update["$push"] = {"events": push}
-        update["$inc"]["event_count"] = len(fresh)
-        values["last_t"] = max(last_t or 0, fresh[-1]["t"])
-        values["received"] = received
-        values["last_n"] = received[-1][1] if received else 0
-    if end is not None:
-        before = head.get("end_time") if head.get("ended_by") == "page" else None
-        values["end_time"] = max(end, before) if isinstance(before, datetime) else end
-        values["ended_by"] = "page"
-    elif fresh and head.get("ended_by") == "timeout":
-        values["end_time"] = None
-        update["$unset"] = {"ended_by": ""}
-    return update
 
 
 def _now() -> datetime:

@@ -11,11 +11,12 @@ import bson
 from bson.codec_options import CodecOptions, DatetimeConversion
 from bson.errors import BSONError
 
-from llmtrack.batch import Batch, Broken, Document, Head, unusable
+from llmtrack.batch import NAMES, Batch, Broken, Document, Head, unusable
 from llmtrack.columns import Columns
 from llmtrack.shapes import epoch_ms
 from llmtrack.store.filters import Filters, stored_names
 from llmtrack.store.mongo import Store, reachable
+from llmtrack.store.parts import CONTINUED, part_of, split
 from llmtrack.store.reader import BATCH_EVENTS, BATCH_SESSIONS, EVERYTHING, Source, head, newest
 
 WHOLE: CodecOptions[Document] = CodecOptions(
@@ -28,6 +29,7 @@ COLUMNS: CodecOptions[Document] = CodecOptions(  # ms are what batches want: no 
     datetime_conversion=DatetimeConversion.DATETIME_MS, unicode_decode_error_handler="replace"
 )
 MAX_ODD: Final = 1_000  # more documents with such members than this: read all of them whole
+_IDS: Final = {"_id": 1, "session_id": 1, "part": 1}
 # Projecting a field of the events drops the members that are no objects; documents with some are read whole.
 _SCALARS: Final = [
     "double", "string", "binData", "objectId", "bool", "date", "null", "regex", "javascript", "int", "timestamp",
@@ -49,21 +51,24 @@ class MongoSource(Source):
 
     def documents(self, filters: Filters = EVERYTHING) -> Iterator[Document]:
         self.unreadable = Broken()
-        for document in self.usable(self._read(filters.mongo_query(), None, WHOLE), filters, set()):
+        query = filters.mongo_query()
+        unmarked = self._unusual(query)[1]
+        for document in self.usable(self._read(query, None, WHOLE), filters, set(), unmarked):
             del document["_id"]
             yield document
 
     def batches(self, filters: Filters = EVERYTHING, fields: Iterable[str] | None = ()) -> Iterator[Batch]:
         self.unreadable = Broken()
         query, seen = filters.mongo_query(), set[str]()
-        odd = {repr(_id) for _id in self._with_scalars(query)} if fields is not None else set()
+        odd, unmarked = self._unusual(query)
+        odd = odd if fields is not None else set()
         columns = Columns(fields, projected=fields is not None and len(odd) <= MAX_ODD)
         projection = _projection(columns.fields or ()) if columns.projected else None
         documents = self._read(query, projection, COLUMNS)
         if columns.projected and odd:
             documents = self._with_whole(documents, odd)
-        again = []
-        for document in self.usable(documents, filters, seen):
+        again: list[Any] = []
+        for document in self.usable(documents, filters, seen, unmarked):
             columns.add(document)
             if len(columns) >= BATCH_SESSIONS or columns.events >= BATCH_EVENTS:
                 yield columns.batch(self.unreadable)
@@ -73,8 +78,9 @@ class MongoSource(Source):
         yield columns.batch(self.unreadable)
         for first in range(0, len(again), BATCH_SESSIONS):
             columns = Columns(columns.fields)
-            whole = self._read({"_id": {"$in": again[first : first + BATCH_SESSIONS]}}, None, COLUMNS)
-            for document in self.usable(whole, filters, set()):
+            some = again[first : first + BATCH_SESSIONS]
+            ids = [_id for each in some for _id in (each if isinstance(each, list) else [each])]  # a list: joined
+            for document in self.usable(self._read({"_id": {"$in": ids}}, None, COLUMNS), filters, set(), unmarked):
                 columns.add(document)
             yield columns.batch(self.unreadable)
 
@@ -91,7 +97,7 @@ class MongoSource(Source):
 
     def get(self, session_id: str) -> Document | None:
         query = {"session_id": {"$in": stored_names(session_id)}}
-        documents = self.usable(self._read(query, None, WHOLE), EVERYTHING, set())
+        documents = self.usable(self._read(query, None, WHOLE), EVERYTHING, set(), stored_names(session_id))
         for document in documents:
             del document["_id"]
             return document
@@ -99,8 +105,8 @@ class MongoSource(Source):
 
     def newest(self, filters: Filters = EVERYTHING) -> Head | None:
         query = filters.mongo_query()
-        dated = {"$and": [query, {"start_time": {"$type": "date"}}]}
-        undated = {"$and": [query, {"start_time": {"$not": {"$type": "date"}}}]}
+        dated = {"$and": [query, {"part": None, "start_time": {"$type": "date"}}]}
+        undated = {"$and": [query, {"part": None, "start_time": {"$not": {"$type": "date"}}}]}
         with reachable():
             last = self._sessions.find(dated, {"_id": 1}).sort([("start_time", -1), ("session_id", -1)]).limit(1)
             ids = [found["_id"] for found in last]
@@ -109,33 +115,42 @@ class MongoSource(Source):
 
     def _heads(self, query: Document, filters: Filters) -> Iterator[Head]:
         """Heads of the matching sessions; events are fetched for those only that have no start_time."""
-        fields = {"session_id": 1, "start_time": 1, **dict.fromkeys(("user_id", "model_group", "experiment_id"), 1)}
-        for _, document in self._read(query, fields | {"environment.device": 1}, COLUMNS):
+        fields = dict.fromkeys(("session_id", "start_time", "part", *NAMES, "environment.device"), 1)
+        for _, document in self._read(query, fields, COLUMNS):
+            if part_of(document):
+                continue
             if epoch_ms(document.get("start_time")) is None:
                 document = next((d for _, d in self._read({"_id": document["_id"]}, None, COLUMNS)), document)
             if unusable(document) is None and filters.matches(document):
                 yield head(document)
 
-    def _with_scalars(self, query: Document) -> list[Any]:
+    def _unusual(self, query: Document) -> tuple[set[str], list[Any]]:
+        """The _ids of documents with events that are no objects, and the session_ids of several documents of which
+        the first does not say so."""
+        scalars = {"events": {"$type": _SCALARS}}
         with reachable():
-            odd = {"$and": [query, {"events": {"$type": _SCALARS}}]}
-            return [found["_id"] for found in self._sessions.find(odd, {"_id": 1})]
+            found = list(self._sessions.find({"$and": [query, {"$or": [scalars, {"part": 1}]}]}, _IDS))
+            second = [each for each in found if part_of(each)]
+            odd = [each for each in found if not part_of(each)]
+            if not second:
+                return {repr(each["_id"]) for each in odd}, []
+            odd += self._sessions.find({"$and": [{"_id": {"$in": [each["_id"] for each in second]}}, scalars]}, _IDS)
+            first = {"session_id": {"$in": [each["session_id"] for each in second]}, "part": None}
+            unmarked = self._sessions.find(first | {"ended_by": {"$ne": CONTINUED}}, _IDS)
+            return {repr(each["_id"]) for each in odd}, [each["session_id"] for each in unmarked]
 
     def _read(
         self, query: Document, projection: dict[str, int] | None, codec: CodecOptions[Document]
     ) -> Iterator[tuple[str, Document]]:
         """The matching documents, decoded one at a time, so that none is kept."""
-        for raw in self._raw(query, projection):
-            at = 0
-            while at < len(raw):
-                size = int.from_bytes(raw[at : at + 4], "little")
+        for batch in self._raw(query, projection):
+            for raw in split(batch):
                 try:
-                    document = bson.decode(raw[at : at + size], codec)
+                    document = bson.decode(raw, codec)
                 except BSONError as error:
                     self.unreadable.add("unreadable", f"a document of {self.name} ({error})")
                 else:
                     yield f"_id {document['_id']}", document
-                at += size
 
     def _raw(self, query: Document, projection: dict[str, int] | None) -> Iterator[bytes]:
         with reachable():
@@ -144,7 +159,7 @@ class MongoSource(Source):
 
 
 def _projection(fields: Iterable[str]) -> dict[str, int]:
-    session = ("session_id", "user_id", "model_group", "experiment_id", "start_time", "end_time")
+    session = ("session_id", *NAMES, "start_time", "end_time", "part", "ended_by")
     where = ("device", "browser", "os", "viewport.height", "automation")
     event = ("t", "type", "n", *(f"data.{field}" for field in fields))
     names = (*session, *(f"environment.{key}" for key in where), *(f"events.{key}" for key in event))

@@ -6,11 +6,13 @@ import heapq
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
-from typing import Final, Self
+from functools import partial
+from typing import Any, Final, Self
 
 from llmtrack.batch import Batch, Broken, Document, Head, start_ms, unusable
 from llmtrack.shapes import name
 from llmtrack.store.filters import Filters
+from llmtrack.store.parts import whole
 
 BATCH_SESSIONS: Final = 5_000
 BATCH_EVENTS: Final = 200_000
@@ -59,9 +61,14 @@ class Source(ABC):
     def newest(self, filters: Filters = EVERYTHING) -> Head | None:
         """The session that started last; None when there is none."""
 
-    def usable(self, found: Iterable[tuple[str, Document]], filters: Filters, seen: set[str]) -> Iterator[Document]:
-        """The documents that are sessions and wanted, each once (`seen` grows); the others are counted."""
-        for where, document in found:
+    def usable(
+        self, found: Iterable[tuple[str, Document]], filters: Filters, seen: set[str], unmarked: Iterable[Any] = ()
+    ) -> Iterator[Document]:
+        """The documents that are sessions and wanted, each once (`seen` grows); the others are counted.
+
+        Sessions of several documents are joined; `unmarked`: see `Joiner`.
+        """
+        for where, document in whole(found, unmarked, partial(self.unreadable.add, "part_without_first")):
             if not filters.matches(document):
                 continue
             if reason := unusable(document):

@@ -20,6 +20,7 @@ from llmtrack.store.archive.folder import Step, nothing
 from llmtrack.store.archive.lease import Lease
 from llmtrack.store.archive.part import Row
 from llmtrack.store.mongo import Store, reachable
+from llmtrack.store.parts import ARCHIVED, split
 
 CHUNK: Final = 500  # documents deleted with one call, or
 CHUNK_BYTES: Final = 4 * 1024 * 1024
@@ -47,35 +48,66 @@ def delete_unchanged(store: Store, rows: Iterable[Row], lease: Lease, step: Step
     done = Deleted()
     for chunk in chunks(rows):
         lease.renew()
-        there = raw_documents(store, {"_id": {"$in": [_id(row.raw) for row in chunk]}})
-        found = {bson.encode({"_id": _id(raw)}): raw for raw in there}
+        there = _there(store, chunk)
         equal = []
         for row in chunk:
-            raw = found.get(bson.encode({"_id": _id(row.raw)}))
-            if raw is None:
+            found = [there.get(_key(raw)) for raw in split(row.raw)]
+            if not any(found):
                 done.gone.append(row.number)
-            elif raw != row.raw:
-                done.changed.append(row.number)
-            else:
+            elif all(raw is None or _same(raw, read) for raw, read in zip(found, split(row.raw), strict=True)):
                 equal.append(row)
+            else:
+                done.changed.append(row.number)
         _delete(store, equal, done)
         step("some deleted")
     lease.renew(now=True)
     return done
 
 
+def _there(store: Store, rows: list[Row]) -> dict[bytes, bytes]:
+    """What the database has of the documents of these rows, by their _id."""
+    found = raw_documents(store, {"_id": {"$in": [_id(raw) for row in rows for raw in split(row.raw)]}})
+    return {_key(raw): raw for raw in found}
+
+
 def _delete(store: Store, rows: list[Row], done: Deleted) -> None:
-    if not rows:
-        return
-    unchanged: list[Any] = [DeleteOne(_unchanged(row.raw)) for row in rows]
+    """Delete the documents of the rows. Of a session of several documents the last one decides: only it is written to.
+
+    Marked first, it takes no further events and readers leave the session out; deleted last, it stays marked until
+    the others are gone.
+    """
     fast = WriteConcern(w=store.sessions.write_concern.document.get("w", "majority"))
+    sessions = store.sessions.with_options(write_concern=fast)
+    single: list[Row] = []
+    for row in rows:
+        *closed, last = split(row.raw)
+        if not closed:
+            single.append(row)
+            continue
+        with reachable():
+            sessions.update_one(_unchanged(last), {"$set": {"ended_by": ARCHIVED}, "$inc": {"rev": 1}})
+            if sessions.count_documents({"_id": _id(last), "ended_by": {"$ne": ARCHIVED}}, limit=1):
+                done.changed.append(row.number)
+                continue
+            sessions.delete_many({"_id": {"$in": [_id(raw) for raw in closed]}})
+            done.sessions += sessions.delete_one({"_id": _id(last)}).deleted_count
+    if not single:
+        return
     with reachable():
-        deleted = store.sessions.with_options(write_concern=fast).bulk_write(unchanged, ordered=False).deleted_count
+        unchanged: list[Any] = [DeleteOne(_unchanged(row.raw)) for row in single]
+        deleted = sessions.bulk_write(unchanged, ordered=False).deleted_count
     done.sessions += deleted
-    if deleted < len(rows):  # somebody wrote in the moment after the comparison
-        left = raw_documents(store, {"_id": {"$in": [_id(row.raw) for row in rows]}})
-        ids = {bson.encode({"_id": _id(raw)}) for raw in left}
-        done.changed += [row.number for row in rows if bson.encode({"_id": _id(row.raw)}) in ids]
+    if deleted < len(single):  # somebody wrote in the moment after the comparison
+        left = _there(store, single)
+        done.changed += [row.number for row in single if _key(row.raw) in left]
+
+
+def _same(raw: bytes, read: bytes) -> bool:
+    """Whether a document is as it was read, or marked since then by a run that was killed."""
+    if raw == read:
+        return True
+    found, before = RawBSONDocument(raw, RAW), RawBSONDocument(read, RAW)
+    return found.get("ended_by") == ARCHIVED and found.get("rev") == before.get("rev", 0) + 1
 
 
 def _unchanged(raw: bytes) -> dict[str, Any]:
@@ -98,15 +130,6 @@ def raw_documents(store: Store, query: dict[str, Any]) -> Iterator[bytes]:
             yield from split(batch)
 
 
-def split(batch: bytes) -> Iterator[bytes]:
-    """The documents of a batch of BSON."""
-    at = 0
-    while at < len(batch):
-        size = int.from_bytes(batch[at : at + 4], "little")
-        yield batch[at : at + size]
-        at += size
-
-
 def chunks(rows: Iterable[Row]) -> Iterator[list[Row]]:
     """Rows in lists of bounded number and size."""
     chunk: list[Row] = []
@@ -123,3 +146,7 @@ def chunks(rows: Iterable[Row]) -> Iterator[list[Row]]:
 
 def _id(raw: bytes) -> Any:
     return RawBSONDocument(raw, RAW)["_id"]
+
+
+def _key(raw: bytes) -> bytes:
+    return bson.encode({"_id": _id(raw)})

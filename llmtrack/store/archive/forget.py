@@ -14,8 +14,6 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
 
-import bson
-
 from llmtrack.batch import Document
 from llmtrack.errors import LlmtrackError
 from llmtrack.store.archive.folder import Folder, Step, nothing, open_folder
@@ -28,8 +26,9 @@ from llmtrack.store.archive.verify import open_manifest
 from llmtrack.store.filters import stored_names
 from llmtrack.store.mongo import Store, reachable
 from llmtrack.store.mongo_source import COLUMNS
+from llmtrack.store.parts import decode
 
-COLLECTIONS: Final = ("sessions", "chats")
+COLLECTIONS: Final = {"sessions": "session_id", "chats": "_id"}  # and what tells one from the other
 
 Clock = Callable[[], datetime]
 
@@ -134,8 +133,9 @@ def _begin(store: Store, user: str, now: datetime) -> Document:
 
 
 def _counts(store: Store, user: str) -> dict[str, int]:
+    """Sessions and chats of the user; a session counts once, however many documents it has."""
     with reachable():
-        return {name: store.database[name].count_documents(_query(user)) for name in COLLECTIONS}
+        return {name: len(store.database[name].distinct(key, _query(user))) for name, key in COLLECTIONS.items()}
 
 
 def _query(user: str) -> Document:
@@ -178,7 +178,7 @@ def _without(folder: Folder, state: State, erased: set[int], path: str, step: St
     try:
         kept = (row for row in rows(folder, state.part) if row.number not in state.dropped | erased)
         for group in _row_groups(kept):
-            writer.add([bson.decode(row.raw, COLUMNS) for row in group], [row.raw for row in group])
+            writer.add([decode(row.raw, COLUMNS) for row in group], [row.raw for row in group])
         part = writer.finish()
     except BaseException:
         writer.abandon()

@@ -42,6 +42,7 @@ from llmtrack.store.archive.registry import Registry
 from llmtrack.store.archive.selection import Candidate, Selection
 from llmtrack.store.filters import Filters
 from llmtrack.store.mongo import Store
+from llmtrack.store.parts import split
 from llmtrack.store.reader import EVERYTHING, MANIFEST
 
 MONTHS_AT_ONCE: Final = 4  # parts that are being written; each holds up to a row group in memory
@@ -337,10 +338,12 @@ class _Run:
 
 def _continues(new: bytes, old: bytes) -> bool:
     """Whether a document is the same session as an older version of it, with all its events."""
-    documents = RawBSONDocument(new, RAW), RawBSONDocument(old, RAW)
-    if documents[0].get("_id") != documents[1].get("_id"):
+    documents = [[RawBSONDocument(raw, RAW) for raw in split(raws)] for raws in (new, old)]
+    if documents[0][0].get("_id") != documents[1][0].get("_id"):
         return False
-    events, before = ([bson.encode({"": event}) for event in each.get("events") or ()] for each in documents)
+    events, before = (
+        [bson.encode({"": event}) for each in parts for event in each.get("events") or ()] for parts in documents
+    )
     left: dict[bytes, int] = defaultdict(int)
     for event in events:
         left[event] += 1

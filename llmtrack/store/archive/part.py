@@ -30,7 +30,7 @@ _DICTIONARIES: Final = ["session_id", "user_id", "model_group", "experiment_id",
 
 
 class Row(NamedTuple):
-    """A row of a part: its number and the document as BSON."""
+    """A row of a part: its number and the document as BSON (the documents, one after the other, of a large session)."""
 
     number: int
     raw: bytes

@@ -23,6 +23,7 @@ from llmtrack.store.archive.verify import open_manifest
 from llmtrack.store.filters import Filters
 from llmtrack.store.mongo import Store, reachable
 from llmtrack.store.mongo_source import COLUMNS
+from llmtrack.store.parts import decode, split
 from llmtrack.store.reader import EVERYTHING
 
 
@@ -66,7 +67,7 @@ def _wanted(folder: Folder, session_id: str | None, filters: Filters) -> Iterato
         if not state.part.overlaps(filters):
             continue
         for row in rows(folder, state.part, _numbers(folder, state, session_id)):
-            if row.number not in state.dropped and filters.matches(bson.decode(row.raw, COLUMNS)):
+            if row.number not in state.dropped and filters.matches(decode(row.raw, COLUMNS)):
                 yield row
 
 
@@ -77,7 +78,11 @@ def _numbers(folder: Folder, state: State, session_id: str | None) -> Iterable[i
 
 
 def _put(store: Store, chunk: list[Row], done: Restored, overwrite: bool, dry_run: bool) -> None:
-    documents = [RawBSONDocument(row.raw, RAW) for row in chunk]
+    several = [[RawBSONDocument(raw, RAW) for raw in split(row.raw)] for row in chunk]
+    documents = [parts[0] for parts in several if len(parts) == 1]
+    for parts in several:
+        if len(parts) > 1:
+            _put_large(store, parts, done, overwrite, dry_run)
     there = {}
     for key in ("_id", "session_id"):  # one after the other: not every server uses indexes for $or
         missing = [document[key] for document in documents if _key(document["_id"]) not in there]
@@ -101,6 +106,33 @@ def _put(store: Store, chunk: list[Row], done: Restored, overwrite: bool, dry_ru
     _insert(store, fresh, done)
     if overwrite:
         _replace(store, other, done)
+
+
+def _put_large(store: Store, parts: list[Any], done: Restored, overwrite: bool, dry_run: bool) -> None:
+    """Put back a session of several documents; one of which some are there, and equal, is completed."""
+    session_id = parts[0]["session_id"]
+    archived = {_key(part["_id"]): part.raw for part in parts}
+    there = [RawBSONDocument(raw, RAW) for raw in raw_documents(store, {"session_id": session_id})]
+    if any(archived.get(_key(found["_id"])) != found.raw for found in there):
+        done.different.append(str(name(session_id)))
+        if dry_run or not overwrite:
+            return
+        with reachable():
+            store.sessions.delete_many({"session_id": session_id})
+        there = []
+        done.overwritten += 1
+    elif len(there) == len(parts):
+        done.equal += 1
+        return
+    else:
+        done.restored += 1
+    if not dry_run:
+        store.allow_parts()
+        known = {_key(found["_id"]) for found in there}
+        with reachable():
+            for part in reversed(parts):  # readers see it once the first one is there: whole
+                if _key(part["_id"]) not in known:
+                    store.sessions.insert_one(part)
 
 
 def _insert(store: Store, fresh: list[Any], done: Restored) -> None:

@@ -15,14 +15,15 @@ from llmtrack.model import SILENT_AFTER_S
 from llmtrack.shapes import epoch_ms, name
 from llmtrack.store.archive.deletion import raw_documents
 from llmtrack.store.filters import Filters
-from llmtrack.store.mongo import Store
+from llmtrack.store.mongo import Store, reachable
 from llmtrack.store.mongo_source import COLUMNS
+from llmtrack.store.parts import Joiner, joined, part_of
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Candidate(NamedTuple):
-    """A session to be moved; `document` is `raw` decoded, with dates as DatetimeMS."""
+    """A session to be moved: the BSON of its documents, and what they hold, with dates as DatetimeMS."""
 
     raw: bytes
     document: Document
@@ -50,18 +51,33 @@ class Selection:
 
     def candidates(self, store: Store, unreadable: Broken) -> Iterator[Candidate]:
         """The sessions, in the order in which the database gives them; documents that are none are counted."""
+        joiner = Joiner[bytes]()
         for raw in raw_documents(store, self.query()):
             try:
                 document = bson.decode(raw, COLUMNS)
             except (BSONError, ValueError) as error:
                 unreadable.add("damaged BSON", str(error))
                 continue
-            if not self.filters.matches(document):
-                continue
-            if reason := unusable(document):
-                unreadable.add(reason, f"_id {document['_id']}")
-            elif self._is_old(document):
-                yield Candidate(raw, document, str(name(document["session_id"])), start_ms(document) or 0)
+            yield from self._candidate(joiner.add(document, raw), unreadable)
+        for parts in joiner.rest():
+            # the parts that the query left out had activity; a last one without successor was closed for one that
+            # never came
+            after = {"session_id": parts[0][0].get("session_id"), "part": part_of(parts[-1][0]) + 1}
+            numbers = [part_of(document) for document, _ in parts]
+            with reachable():
+                if numbers == list(range(len(parts))) and store.sessions.find_one(after, {"_id": 1}) is None:
+                    yield from self._candidate(parts, unreadable)
+
+    def _candidate(self, parts: list[tuple[Document, bytes]], unreadable: Broken) -> Iterator[Candidate]:
+        if not parts:
+            return
+        document, raw = joined([document for document, _ in parts]), b"".join(raw for _, raw in parts)
+        if not self.filters.matches(document):
+            return
+        if reason := unusable(document):
+            unreadable.add(reason, f"_id {document['_id']}")
+        elif self._is_old(document):
+            yield Candidate(raw, document, str(name(document["session_id"])), start_ms(document) or 0)
 
     def _is_old(self, document: Document) -> bool:
         silent = self.now - timedelta(seconds=SILENT_AFTER_S)

@@ -9,7 +9,6 @@ from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-import bson
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -24,6 +23,7 @@ from llmtrack.store.archive.part import lookup, open_part, readable, rows, start
 from llmtrack.store.archive.schema import EVENT
 from llmtrack.store.filters import Filters
 from llmtrack.store.mongo_source import COLUMNS, WHOLE
+from llmtrack.store.parts import decode
 from llmtrack.store.reader import BATCH_EVENTS, BATCH_SESSIONS, EVERYTHING, MANIFEST, Source, head, newest
 
 _NAMED: Final = ("session_id", *NAMES, *ENVIRONMENT)
@@ -102,7 +102,7 @@ class ArchiveSource(Source):
         for row in rows(self._folder, state.part, wanted):
             if row.number in state.dropped:
                 continue
-            document = bson.decode(row.raw, codec)
+            document = decode(row.raw, codec)
             if str(document.get("session_id")) not in self.skip:
                 yield f"{state.part.path} row {row.number}", document
 
