@@ -47,11 +47,24 @@ class Experiment(BaseModel):
         return self
 
 
+class SpoolLimits(BaseModel):
+    """How much the collector keeps on disk while the database is away."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    max_mb: float = Field(default=256, gt=0)
+    max_age_days: float = Field(default=7, gt=0, description="Of the oldest event; then no more are taken")
+
+
 class Settings(BaseSettings):
     """Everything that can be set. Environment variables start with LLMTRACK_, but for MONGODB_URI and OPENAI_*."""
 
     model_config = SettingsConfigDict(
-        env_prefix="LLMTRACK_", env_ignore_empty=True, extra="forbid", populate_by_name=True
+        env_prefix="LLMTRACK_",
+        env_nested_delimiter="__",
+        env_ignore_empty=True,
+        extra="forbid",
+        populate_by_name=True,
     )
 
     mongodb_uri: SecretStr | None = Field(default=None, validation_alias="MONGODB_URI")
@@ -63,6 +76,7 @@ class Settings(BaseSettings):
     allowed_origins: list[str] = Field(default=["*"], description="Pages that may send events")
     silent_after_s: float = Field(default=SILENT_AFTER_S, gt=0, description="The server ends sessions this silent")
     model_timeout_s: float = Field(default=60, gt=0)
+    spool: SpoolLimits = Field(default_factory=SpoolLimits)
     openai_api_key: SecretStr | None = Field(default=None, validation_alias="OPENAI_API_KEY")
     openai_base_url: str | None = Field(default=None, validation_alias="OPENAI_BASE_URL")
     experiment: str | None = Field(default=None, description="For visits that name none; default: the first")

@@ -78,8 +78,13 @@ def new_session_id(user_id: str, now_ms: int) -> str:
     return f"user_{user}_{now_ms}_{secrets.token_hex(10)}"
 
 
+def is_session_id(value: str) -> bool:
+    """Whether a collector gives or takes such an id."""
+    return _SESSION_ID.fullmatch(value) is not None
+
+
 def _session_id(value: str) -> str:
-    if not _SESSION_ID.fullmatch(value):
+    if not is_session_id(value):
         raise ValueError("must be 1 to 256 letters, digits or . _ @ + : ~ = -")
     return value
 

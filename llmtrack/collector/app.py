@@ -19,20 +19,29 @@ from llmtrack.errors import LlmtrackError, StoreUnavailable, UnknownSession
 from llmtrack.jsonable import jsonable
 from llmtrack.model import MAX_BODY_BYTES
 from llmtrack.store.chats import Chats
+from llmtrack.store.durable import DurableStore
 from llmtrack.store.mongo import Store
+from llmtrack.store.spool import Spool
 
 SWEEP_EVERY_S = 60
+DAY_S = 24 * 3600
 log = logging.getLogger("llmtrack")
 
 
 def create_app(settings: Settings, store: Store, chat_client: ChatClient) -> Flask:
-    """The collector over `store`. Starts no thread and opens no connection by itself: see `start_sweeper`."""
+    """The collector over `store`. Opens no connection by itself, and starts no thread but to drain the spool.
+
+    `extensions["llmtrack"]` is the DurableStore.
+    """
     app = Flask("llmtrack", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
     app.json.sort_keys = False  # type: ignore[attr-defined] # a document reads in its own order
     access = Access(secret_key(settings))
-    app.register_blueprint(ingest_routes(settings, store, access))
-    app.register_blueprint(chat_routes(settings, store, Chats(store), chat_client, access))
+    limits = settings.spool
+    spool = Spool(settings.data_dir / "spool.sqlite", round(limits.max_mb * 1e6), limits.max_age_days * DAY_S)
+    durable = app.extensions["llmtrack"] = DurableStore(store, spool)
+    app.register_blueprint(ingest_routes(settings, durable, access))
+    app.register_blueprint(chat_routes(settings, durable, Chats(store), chat_client, access))
     app.register_blueprint(page_routes(settings, access))
 
     @app.get("/session/<path:session_id>")
@@ -53,12 +62,19 @@ def create_app(settings: Settings, store: Store, chat_client: ChatClient) -> Fla
 
 
 def start_sweeper(settings: Settings, store: Store) -> threading.Event:
-    """End silent sessions once a minute in a thread of its own, until the returned event is set."""
+    """End silent sessions once a minute in a thread of its own, until the returned event is set.
+
+    The first time also make the indexes: the database may have been away when the collector started.
+    """
     stop = threading.Event()
 
     def sweep() -> None:
+        indexed = False
         while not stop.wait(min(SWEEP_EVERY_S, settings.silent_after_s)):
             try:
+                if not indexed:
+                    store.ensure_indexes()
+                    indexed = True
                 if ended := store.end_silent(settings.silent_after_s):
                     log.info("ended %d silent sessions", ended)
             except LlmtrackError as error:

@@ -20,12 +20,15 @@ from llmtrack.collector.turn import Turn
 from llmtrack.config import Group, Settings
 from llmtrack.model import QueryBody
 from llmtrack.store.chats import Chats
-from llmtrack.store.mongo import Document, Store
+from llmtrack.store.durable import DurableStore
+from llmtrack.store.mongo import Document
 
 log = logging.getLogger("llmtrack")
 
 
-def chat_routes(settings: Settings, store: Store, chats: Chats, chat_client: ChatClient, access: Access) -> Blueprint:
+def chat_routes(
+    settings: Settings, store: DurableStore, chats: Chats, chat_client: ChatClient, access: Access
+) -> Blueprint:
     """POST /query, GET /api/chats, GET and DELETE /api/chats/<sessionId>."""
     routes = Blueprint("chat", __name__)
 

@@ -6,9 +6,10 @@ import logging
 from typing import Any
 
 from llmtrack.errors import LlmtrackError, StoreUnavailable, UnknownSession
-from llmtrack.model import MODEL_RESPONSE, PROMPT, storable, well_formed
+from llmtrack.model import MODEL_RESPONSE, PROMPT, is_session_id, storable, well_formed
 from llmtrack.store.chats import Chats
-from llmtrack.store.mongo import Document, Store
+from llmtrack.store.durable import DurableStore
+from llmtrack.store.mongo import Document
 
 TURNS_READ = 50
 SHOWN_ID = 80  # characters of an id in a notice
@@ -22,7 +23,9 @@ class Record:
     `owner` is whom the visit belongs to, `tracked` whether the turn is logged, `notice` says why not.
     """
 
-    def __init__(self, store: Store, chats: Chats, user_id: str, chat_session_id: str, session_id: str | None) -> None:
+    def __init__(
+        self, store: DurableStore, chats: Chats, user_id: str, chat_session_id: str, session_id: str | None
+    ) -> None:
         self._store, self._chats = store, chats
         self._chat = (user_id, chat_session_id)
         self._session_id = well_formed(session_id) if session_id else ""
@@ -50,10 +53,9 @@ class Record:
             return
         try:
             self.owner = self._store.owner(self._session_id) or {}
-        except LlmtrackError as error:
-            self._untracked = f"Not tracked: {_why(error)}. The chat is not saved either."
-            self._saved = False  # nobody waits twice for a database that does not answer
-            return
+        except StoreUnavailable as error:  # the events wait in the spool; nobody waits twice for the chat
+            self._not_saved(error)
+            self.owner = {"session_id": self._session_id} if is_session_id(self._session_id) else {}
         if not self.owner:
             self._untracked = f"Not tracked: no session {self._session_id[:SHOWN_ID]!r} was started."
 

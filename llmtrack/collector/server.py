@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 from collections.abc import Callable
@@ -9,7 +10,9 @@ from functools import partial
 from typing import Any
 
 from llmtrack.config import Settings
-from llmtrack.errors import UsageError
+from llmtrack.errors import StoreUnavailable, UsageError
+
+log = logging.getLogger("llmtrack")
 
 MAX_WORKERS = 4
 THREADS = 64  # of a worker: a slow model holds one each, and events must still find a free one
@@ -24,7 +27,8 @@ def run(
 ) -> None:
     """Serve until Ctrl-C or SIGTERM; requests in flight are finished. `on_ready` is called once it listens.
 
-    Raises UsageError when the address is taken, StoreUnavailable when the database does not answer.
+    Raises UsageError when the address is taken, StoreUnavailable when there is no embedded server. A database of
+    MONGODB_URI may come later: until then the spool takes what arrives.
     """
     from granian import Granian
     from granian.constants import Interfaces
@@ -35,9 +39,14 @@ def run(
 
     check_address(host, port)
     with connect(settings) as store:
-        store.ping()
-        store.ensure_indexes()
-        Chats(store).ensure_indexes()
+        try:
+            store.ping()
+            store.ensure_indexes()
+            Chats(store).ensure_indexes()
+        except StoreUnavailable as error:
+            if settings.mongodb_uri is None:
+                raise
+            log.warning("%s Until it does, what arrives waits in the spool.", error)
     server = Granian(
         "llmtrack.collector",
         address=host,

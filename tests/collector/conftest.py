@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -56,15 +57,26 @@ def _answer(status: int, raw: bytes, headers: Any) -> Answer:
 @pytest.fixture
 def serve() -> Iterator[Callable[[Flask], str]]:
     """Serve an application on a free port until the test ends; returns its address."""
-    servers = []
+    servers, apps = [], []
 
     def start(app: Flask) -> str:
         server = make_server("127.0.0.1", 0, app, threaded=True)
         threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
         servers.append(server)
+        apps.append(app)
         return f"http://127.0.0.1:{server.server_port}"
 
     yield start
     for server in servers:
         server.shutdown()
         server.server_close()
+    for app in apps:
+        app.extensions["llmtrack"].close()
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = 30) -> None:
+    """Wait for something to come true."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.05)

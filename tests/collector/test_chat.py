@@ -23,7 +23,7 @@ from llmtrack.config import Group, Settings, load_settings
 from llmtrack.errors import LlmtrackError, StoreUnavailable, UnknownSession
 from llmtrack.store.chats import Chats
 from llmtrack.store.mongo import Appended, Store
-from tests.collector.conftest import Browser
+from tests.collector.conftest import Browser, wait_until
 from tests.collector.model_server import ANSWER, KEY, ModelServer, running
 
 Serve = Callable[[Flask], str]
@@ -311,18 +311,19 @@ def test_without_a_key_the_answer_names_the_variable(settings: Settings, store: 
 
 
 class Faulty:
-    """A store, or the chats of one, that fails in one of its methods."""
+    """A store, or the chats of one, that fails in one of its methods: after some calls, always or so many times."""
 
-    def __init__(self, store: Any, method: str, error: Exception, after: int = 0) -> None:
-        self._store, self._method, self._error, self._left = store, method, error, after
+    def __init__(self, store: Any, method: str, error: Exception, after: int = 0, times: float = float("inf")) -> None:
+        self._store, self._method, self._error, self._left, self._times = store, method, error, after, times
 
     def __getattr__(self, name: str) -> Any:
         return self._fail if name == self._method else getattr(self._store, name)
 
     def _fail(self, *args: Any, **more: Any) -> Appended:
-        if self._left == 0:
+        if self._left == 0 and self._times > 0:
+            self._times -= 1
             raise self._error
-        self._left -= 1
+        self._left = max(0, self._left - 1)
         result: Appended = getattr(self._store, self._method)(*args, **more)
         return result
 
@@ -334,13 +335,11 @@ NOTICES: dict[str, tuple[str | None, tuple[str, Exception, int] | None, str]] = 
     "empty id": ("", None, "Not tracked: no trackingSessionId was given."),
     "unknown id": ("user_x_1_y", None, "Not tracked: no session 'user_x_1_y' was started."),
     "odd id": ("$ne\x00", None, "Not tracked: no session '$ne\\x00' was started."),
-    "database away": (
-        SESSION,
+    "odd id, database away": (
+        "$ne\x00",
         ("owner", AWAY, 0),
-        "Not tracked: the database does not answer. The chat is not saved either.",
+        "Not tracked: no session '$ne\\x00' was started. The chat is not saved: the database does not answer.",
     ),
-    "away at the prompt": (SESSION, ("append", AWAY, 0), "Not tracked: the database does not answer."),
-    "away at the end": (SESSION, ("append", AWAY, 1), "The answer was not tracked: the database does not answer."),
     "refused": (SESSION, ("append", LlmtrackError("too large"), 0), "Not tracked: the database refused it."),
 }
 
@@ -358,6 +357,18 @@ def test_an_answer_that_is_not_tracked_says_why(
     assert answer.status == 200
     done = events(answer.json)[-1][1] if stream else answer.json
     assert (done["answer"], done["tracked"], done["notice"]) == (ANSWER, False, notice)
+
+
+@pytest.mark.parametrize(("method", "after"), [("owner", 0), ("append", 0), ("append", 1)])
+def test_what_the_database_does_not_take_waits_and_is_stored(
+    collector: Callable[..., str], store: Store, visit: str, method: str, after: int
+) -> None:
+    answer = (
+        Browser(collector(over=Faulty(store, method, AWAY, after, times=1))).post("/query", question(visit=visit)).json
+    )
+    assert (answer["answer"], answer["tracked"]) == (ANSWER, True)
+    wait_until(lambda: len(logged(store, visit)) == 2)
+    assert [event["type"] for event in logged(store, visit)] == ["prompt", "model_response"]
 
 
 def test_a_session_deleted_in_the_middle_is_named(collector: Callable[..., str], store: Store, visit: str) -> None:
@@ -383,7 +394,7 @@ def test_without_any_database_the_answer_still_comes(settings: Settings, serve: 
         browser = Browser(serve(app_of(settings, away, groups)))
         for visit in (SESSION, None):
             answer = browser.post("/query", question(visit=visit))
-            assert (answer.status, answer.json["answer"], answer.json["tracked"]) == (200, ANSWER, False)
+            assert (answer.status, answer.json["answer"], answer.json["tracked"]) == (200, ANSWER, visit is not None)
         assert answer.json["notice"] == (
             "Not tracked: no trackingSessionId was given. The chat is not saved: the database does not answer."
         )
