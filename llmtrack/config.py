@@ -13,6 +13,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from llmtrack.errors import UsageError
 from llmtrack.model import SILENT_AFTER_S, Name
 
+TOKEN_AGE_S = 48 * 3600  # a visit of a day, whose last events the tracker may keep for another
 DEMO = "demo"  # the provider that answers from a small built-in text, without any key
 
 
@@ -60,6 +61,11 @@ class Settings(BaseSettings):
     embedded_linger_s: float = Field(default=60, ge=0, description="The embedded server outlives its last user")
     secret_key: SecretStr | None = Field(default=None, description="Signs cookies and tokens; default: made once")
     redact_key: SecretStr | None = Field(default=None, description="Keys the hashes and pseudonyms of exports")
+    token_age_s: float = Field(default=TOKEN_AGE_S, gt=0, description="A session's token is good for this long")
+    ingest_key: SecretStr | None = Field(default=None, description="Lets servers write to any session")
+    admin_token: SecretStr | None = Field(default=None, description="Lets its bearer read any session")
+    proxy_hops: int = Field(default=0, ge=0, description="Proxies in front whose X-Forwarded headers are believed")
+    hsts_s: int = Field(default=0, ge=0, description="Strict-Transport-Security for this long; 0: none")
     allowed_origins: list[str] = Field(default=["*"], description="Pages that may send events")
     silent_after_s: float = Field(default=SILENT_AFTER_S, gt=0, description="The server ends sessions this silent")
     model_timeout_s: float = Field(default=60, gt=0)

@@ -169,9 +169,10 @@ class Store:
         return found
 
     def owner(self, session_id: str) -> Document | None:
-        """user_id, model_group and experiment_id of a session; None when there is none."""
+        """user_id, model_group, experiment_id and start_proof of a session; None when there is none."""
         with reachable():
             fields = {"_id": 0, "session_id": 1, "user_id": 1, "model_group": 1, "experiment_id": 1}
+            fields["start_proof"] = 1
             return self.sessions.find_one({"session_id": session_id}, fields)
 
     def delete(self, session_id: str) -> bool:
