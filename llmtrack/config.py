@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import Any
 
 from platformdirs import user_data_path
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 from llmtrack.errors import UsageError
@@ -84,6 +85,14 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         return init_settings, env_settings, _Toml(settings_cls)
+
+    @field_validator("allowed_origins")
+    @classmethod
+    def _origins(cls, value: list[str]) -> list[str]:
+        for origin in value:  # compared letter for letter with what browsers send
+            if origin != "*" and not re.fullmatch(r"https?://[^/?#@\sA-Z]+", origin):
+                raise ValueError(f"{origin!r} is no origin such as https://chat.example or http://localhost:3000")
+        return value
 
     @model_validator(mode="after")
     def _default_experiment(self) -> Settings:

@@ -106,11 +106,12 @@ class Access:
         """
         if self.is_writer(request):
             return
+        shown = "token: it does not belong to this session." if token else "The bearer opens nothing here."
         token = token or _bearer(request)
         if not token:
             raise Denied(401, "token: it is missing.", "Send the one that start answered.")
         if not self._signed(session_id, token):
-            raise Denied(403, "token: it does not belong to this session.", "Send the one that start answered.")
+            raise Denied(403, shown, "Send the token that the session's start answered, or the ingest key as a bearer.")
         if not self._signed(session_id, token, self._token_age_s):
             raise Denied(401, f"token: it is older than {self._token_age_s / 3600:g} h.", START_AGAIN)
 
@@ -221,7 +222,10 @@ def is_loopback(host: str) -> bool:
 def _is_local(request: Request) -> bool:
     if any(name in request.headers for name in FORWARDED):
         return False
-    name = urlsplit(f"//{request.host}").hostname or ""
+    try:
+        name = urlsplit(f"//{request.host}").hostname or ""
+    except ValueError:
+        return False
     return is_loopback(request.remote_addr or "") and is_loopback(name)
 
 

@@ -15,7 +15,8 @@ from pydantic import SecretStr
 from llmtrack.collector import create_app
 from llmtrack.collector.access import Access
 from llmtrack.collector.models import ChatClient
-from llmtrack.config import Settings
+from llmtrack.config import Settings, load_settings
+from llmtrack.errors import UsageError
 from llmtrack.store.mongo import Store
 from tests.collector.conftest import Answer, Browser
 
@@ -70,8 +71,8 @@ PROOFS: dict[str, tuple[Callable[[str, str, str], str | None], str | None, int, 
     "not too old": (lambda id, own, other: old(id, hours=47), None, 202, ""),
     "from after a clock was set back": (lambda id, own, other: old(id, hours=-2), None, 401, "Start the session again"),
     "the ingest key": (lambda id, own, other: None, KEY, 202, ""),
-    "half the ingest key": (lambda id, own, other: None, KEY[:9], 403, "does not belong"),
-    "the admin token": (lambda id, own, other: None, ADMIN, 403, "does not belong"),
+    "half the ingest key": (lambda id, own, other: None, KEY[:9], 403, "The bearer opens nothing here"),
+    "the admin token": (lambda id, own, other: None, ADMIN, 403, "The bearer opens nothing here"),
 }
 
 
@@ -196,6 +197,8 @@ READS: dict[str, tuple[bool, dict[str, str], int]] = {
     "forwarded by a proxy": (False, {"X-Forwarded-For": "203.0.113.9"}, 403),
     "a forwarded claim to be from here": (False, {"X-Forwarded-For": "127.0.0.1"}, 403),
     "a name bent to this address": (False, {"Host": "evil.example"}, 403),
+    "a name that is none": (False, {"Host": "["}, 403),
+    "a name that begins like one": (False, {"Host": "localhost.evil.example"}, 403),
     "nothing shown": (True, {}, 401),
     "the admin token": (True, bearer(ADMIN), 200),
     "another scheme": (True, {"Authorization": f"Basic {ADMIN}"}, 401),
@@ -306,6 +309,12 @@ def test_pages_that_are_not_listed_start_nothing(strict: Settings, store: Store,
         allowed = preflight.headers["Access-Control-Allow-Origin"]
         assert (allowed == origin) == (origin == "https://good.example")
     assert store.sessions.count_documents({}) == 2
+
+
+@pytest.mark.parametrize("origin", ["https://chat.example/", "chat.example", "https://Chat.example", "*.example"])
+def test_an_origin_that_no_browser_sends_is_no_setting(origin: str) -> None:
+    with pytest.raises(UsageError, match=r"allowed_origins: .* is no origin such as https://chat\.example"):
+        load_settings(allowed_origins=["https://good.example", origin])
 
 
 # what a browser is told
