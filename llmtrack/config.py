@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import Any
 
 from platformdirs import user_data_path
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 from llmtrack.errors import UsageError
 from llmtrack.model import SILENT_AFTER_S, Name
 
+TOKEN_AGE_S = 48 * 3600  # a visit of a day, whose last events the tracker may keep for another
 DEMO = "demo"  # the provider that answers from a small built-in text, without any key
 
 
@@ -73,6 +75,11 @@ class Settings(BaseSettings):
     embedded_linger_s: float = Field(default=60, ge=0, description="The embedded server outlives its last user")
     secret_key: SecretStr | None = Field(default=None, description="Signs cookies and tokens; default: made once")
     redact_key: SecretStr | None = Field(default=None, description="Keys the hashes and pseudonyms of exports")
+    token_age_s: float = Field(default=TOKEN_AGE_S, gt=0, description="A session's token is good for this long")
+    ingest_key: SecretStr | None = Field(default=None, description="Lets servers write to any session")
+    admin_token: SecretStr | None = Field(default=None, description="Lets its bearer read any session")
+    proxy_hops: int = Field(default=0, ge=0, description="Proxies in front whose X-Forwarded headers are believed")
+    hsts_s: int = Field(default=0, ge=0, description="Strict-Transport-Security for this long; 0: none")
     allowed_origins: list[str] = Field(default=["*"], description="Pages that may send events")
     silent_after_s: float = Field(default=SILENT_AFTER_S, gt=0, description="The server ends sessions this silent")
     model_timeout_s: float = Field(default=60, gt=0)
@@ -92,6 +99,14 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         return init_settings, env_settings, _Toml(settings_cls)
+
+    @field_validator("allowed_origins")
+    @classmethod
+    def _origins(cls, value: list[str]) -> list[str]:
+        for origin in value:  # compared letter for letter with what browsers send
+            if origin != "*" and not re.fullmatch(r"https?://[^/?#@\sA-Z]+", origin):
+                raise ValueError(f"{origin!r} is no origin such as https://chat.example or http://localhost:3000")
+        return value
 
     @model_validator(mode="after")
     def _default_experiment(self) -> Settings:

@@ -115,12 +115,15 @@ class StartBody(Body):
     environment: dict[str, Any] = Field(default_factory=dict)
     age_ms: float = Field(default=0, ge=0, le=24 * 3600 * 1000, description="How long ago the visit began")
     previous_session_id: SessionId | None = None
+    secret: str | None = Field(
+        default=None, min_length=16, max_length=256, description="Known to the sender alone; start again with the same"
+    )
 
 
 class Event(Body):
-    """One event as the tracker sends it: `n` counts the session's tracker events from 1, `t` is epoch ms."""
+    """One event: `n` counts the session's tracker events from 1, `t` is epoch ms. Those of a server have no `n`."""
 
-    n: int = Field(ge=1, le=MAX_N)
+    n: int | None = Field(default=None, ge=1, le=MAX_N)
     t: int
     type: str
     data: dict[str, Any] = Field(default_factory=dict)
@@ -141,7 +144,14 @@ class Event(Body):
 
     def stored(self) -> dict[str, Any]:
         """The event as it lies in the session document."""
-        return {"n": self.n, "t": self.t, "type": self.type, "data": storable(self.data)}
+        number = {} if self.n is None else {"n": self.n}
+        return {**number, "t": self.t, "type": self.type, "data": storable(self.data)}
+
+
+class TrackerEvent(Event):
+    """One event as a tracker sends it: with `n`, by which a repeated one is known."""
+
+    n: int = Field(ge=1, le=MAX_N)
 
 
 class EventsBody(Body):
@@ -165,6 +175,7 @@ class QueryBody(Body):
     query: str = Field(min_length=1, max_length=MAX_QUERY)
     sessionId: SessionId
     trackingSessionId: str | None = None
+    token: str | None = None
     stream: bool = False
     regenerate: bool = False
 

@@ -25,14 +25,25 @@ def llmtrack(*words: str, timeout: float = 60, **environment: str) -> subprocess
 class Serving:
     """`llmtrack serve` on a port of its own; can be killed and started again."""
 
-    def __init__(self, folder: Path, **environment: str) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, host: str = "127.0.0.1", **environment: str) -> None:
+        self.folder, self.host = folder, host
         self.environment = {**os.environ, **environment}
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
 
     def start(self) -> None:
-        command = [sys.executable, "-m", "llmtrack", "serve", "--port", str(self.port), "--workers", "1"]
+        command = [
+            sys.executable,
+            "-m",
+            "llmtrack",
+            "serve",
+            "--port",
+            str(self.port),
+            "--workers",
+            "1",
+            "--host",
+            self.host,
+        ]
         self.process = subprocess.Popen(
             command, cwd=self.folder, env=self.environment, stderr=subprocess.DEVNULL, start_new_session=True
         )
@@ -63,9 +74,9 @@ class Serving:
 
 
 @contextlib.contextmanager
-def serving(folder: Path, **environment: str) -> Iterator[Serving]:
+def serving(folder: Path, host: str = "127.0.0.1", **environment: str) -> Iterator[Serving]:
     """A running collector, until the block ends."""
-    server = Serving(folder, **environment)
+    server = Serving(folder, host, **environment)
     server.start()
     try:
         yield server

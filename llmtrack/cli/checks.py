@@ -48,7 +48,7 @@ def examine(url: str) -> Iterator[Check]:
         with connect(settings) as store:
             store.ping()
             yield from _store(settings, store)
-            yield from _collector(url, store)
+            yield from _collector(url, settings, store)
     except LlmtrackError as error:
         yield Check("store", "failed", error.message, error.hint)
         yield Check("collector", "skipped", "without a store there is nothing to walk through")
@@ -142,7 +142,7 @@ def _compared(check: str, whose: str, off_s: float) -> Check:
     return Check(check, "ok", f"{whose} and this machine agree within {CLOCK_S:.0f} s")
 
 
-def _collector(url: str, store: Store) -> Iterator[Check]:
+def _collector(url: str, settings: Settings, store: Store) -> Iterator[Check]:
     from httpx2 import Client, HTTPError, InvalidURL
 
     try:
@@ -152,7 +152,7 @@ def _collector(url: str, store: Store) -> Iterator[Check]:
             healthy.raise_for_status()
             yield Check("collector", "ok", f"answers at {url}")
             yield _guarded("tracker", lambda: _tracker(client))
-            yield from _Walk(client, store).steps()
+            yield from _Walk(client, settings, store).steps()
     except (HTTPError, InvalidURL) as error:
         found = f"does not answer at {url}: {error}".splitlines()[0]
         yield Check("collector", "failed", found, "Start it with: llmtrack serve; or name it with --url.")
@@ -173,8 +173,10 @@ def _tracker(client: Client) -> Check:
 class _Walk:
     """A visit through the collector as the tracker makes it, with a retry that overtakes; deleted in the end."""
 
-    def __init__(self, client: Client, store: Store) -> None:
+    def __init__(self, client: Client, settings: Settings, store: Store) -> None:
         self.client = client
+        token = settings.admin_token
+        self.reading = {"Authorization": f"Bearer {token.get_secret_value()}"} if token else {}
         self.store = store
         self.session_id = ""
         self.token = ""
@@ -224,7 +226,10 @@ class _Walk:
         return Check(check, "ok", "ended")
 
     def read_back(self, check: str) -> Check:
-        answer = self.client.get(f"/session/{self.session_id}")
+        answer = self.client.get(f"/session/{self.session_id}", headers=self.reading)
+        if answer.status_code in (401, 403):
+            advice = "Set LLMTRACK_ADMIN_TOKEN for this command as for the collector."
+            return Check(check, "failed", f"reading was refused: {answer.json()['error']}", advice)
         document = answer.json() if answer.status_code == 200 else {}
         numbers = [event.get("n") for event in document.get("events", [])]
         if numbers != [1, 2, 3, 4, 5] or not document.get("end_time"):

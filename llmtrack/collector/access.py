@@ -1,35 +1,80 @@
-"""Who is asking: a signed cookie for the person, a signed token for the visit, and the key that signs both."""
+"""Who may do what. Four proofs, and what each opens:
+
+- a session's token, from its start: in the body, or as a bearer; writes to this one session until it expires
+- a user's cookie, which browsers send to this origin only: the user's own chats, and turns in the user's own sessions
+- the ingest key, as a bearer: writes to any session
+- the admin token, as a bearer: reads any session
+"""
 
 from __future__ import annotations
 
 import hashlib
-import os
+import hmac
+import ipaddress
+import math
 import secrets
+import string
 import uuid
-from pathlib import Path
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
-from filelock import FileLock, Timeout
-from itsdangerous import BadSignature, Signer
+from itsdangerous import BadSignature, SignatureExpired, Signer, TimestampSigner
 
+from llmtrack.collector.signing import secret_key
+from llmtrack.config import TOKEN_AGE_S
 from llmtrack.errors import LlmtrackError
 
 if TYPE_CHECKING:
     from flask import Request, Response
+    from pydantic import SecretStr
 
     from llmtrack.config import Settings
 
 COOKIE = "llmtrack_user"
 COOKIE_AGE_S = 365 * 24 * 3600
-LOCK_TIMEOUT_S = 10
+RANDOM_BITS = 64  # of a session id, so that nobody guesses one
+FORWARDED = ("Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Real-IP", "Via")
+
+START_AGAIN = "Start the session again with the same secret: POST /api/session/start."
+
+
+class Denied(LlmtrackError):
+    """Not without a better proof; with the HTTP status to answer."""
+
+    def __init__(self, status: int, message: str, hint: str = "") -> None:
+        super().__init__(message, hint)
+        self.status = status
 
 
 class Access:
-    """Makes and checks what nobody else can make: user cookies and session tokens."""
+    """Makes and checks what nobody else can make. Every comparison takes as long for any wrong value."""
 
-    def __init__(self, secret: str) -> None:
-        self._users = _signer(secret, "llmtrack.user")
-        self._sessions = _signer(secret, "llmtrack.session")
+    def __init__(
+        self,
+        secret: str,
+        *,
+        admin_token: SecretStr | None = None,
+        ingest_key: SecretStr | None = None,
+        token_age_s: float = TOKEN_AGE_S,
+    ) -> None:
+        self._users = Signer(secret, **_signing("llmtrack.user"))
+        self._sessions = TimestampSigner(secret, **_signing("llmtrack.session"))
+        self._admin_token = admin_token.get_secret_value() if admin_token else ""
+        self._ingest_key = ingest_key.get_secret_value() if ingest_key else ""
+        self._token_age_s = token_age_s
+
+    @classmethod
+    def of(cls, settings: Settings) -> Access:
+        """As `settings` say. Raises LlmtrackError when the key that signs cannot be kept."""
+        return cls(
+            secret_key(settings),
+            admin_token=settings.admin_token,
+            ingest_key=settings.ingest_key,
+            token_age_s=settings.token_age_s,
+        )
+
+    # --- users
 
     def user(self, request: Request) -> tuple[str, bool]:
         """The user id that the cookie names, or a new one; and whether it is new (then set the cookie)."""
@@ -43,49 +88,156 @@ class Access:
         value = self._users.sign(user_id).decode()
         response.set_cookie(COOKIE, value, max_age=COOKIE_AGE_S, httponly=True, samesite="Lax", secure=secure)
 
+    # --- sessions
+
     def sign(self, session_id: str) -> str:
-        """The token that goes with a session id."""
-        return self._sessions.get_signature(session_id).decode()
+        """The token that goes with a session id: when it was made, and a signature of both."""
+        return self._sessions.sign(session_id).decode().removeprefix(f"{session_id}.")
 
-    def check(self, session_id: str, token: str | None) -> bool:
-        """Whether `token` was made for `session_id`; takes as long for any wrong token."""
-        expected = self.sign(session_id)
-        return secrets.compare_digest(expected.encode(), (token or "").encode("utf-8", "replace"))
+    def is_writer(self, request: Request) -> bool:
+        """Whether the ingest key comes with the request: a server that writes for its own users."""
+        return _same(_bearer(request), self._ingest_key)
+
+    def must_write(self, request: Request, session_id: str, token: str | None) -> None:
+        """Raise Denied unless the request shows the session's token or the ingest key.
+
+        401 where nothing was shown or its time is over, 403 where it is wrong. Says nothing of whether there is such
+        a session.
+        """
+        if self.is_writer(request):
+            return
+        shown = "token: it does not belong to this session." if token else "The bearer opens nothing here."
+        token = token or _bearer(request)
+        if not token:
+            raise Denied(401, "token: it is missing.", "Send the one that start answered.")
+        if not self._signed(session_id, token):
+            raise Denied(403, shown, "Send the token that the session's start answered, or the ingest key as a bearer.")
+        if not self._signed(session_id, token, self._token_age_s):
+            raise Denied(401, f"token: it is older than {self._token_age_s / 3600:g} h.", START_AGAIN)
+
+    def _signed(self, session_id: str, token: str, age_s: float | None = None) -> bool:
+        whole = f"{session_id}.{token}".encode("utf-8", "replace")
+        try:
+            # the id that was signed may be longer than this one: "a.b" and its token also read as "a" and "b.…"
+            return self._sessions.unsign(whole, max_age=age_s) == session_id.encode()  # type: ignore[arg-type]
+        except (SignatureExpired, BadSignature):
+            return False
+
+    def must_start(self, request: Request, session_id: str) -> None:
+        """Raise Denied for an id of the client's own that can be guessed; whoever has the ingest key may choose any."""
+        if random_bits(session_id) < RANDOM_BITS and not self.is_writer(request):
+            raise Denied(
+                403,
+                f"session_id: its last part (after the last _) has no room for {RANDOM_BITS} random bits.",
+                "Make it of 16 random hex digits or more, or leave session_id out: the answer names one.",
+            )
+
+    def must_own(self, request: Request, session: Mapping[str, Any], proof: str) -> None:
+        """Raise Denied when the session was started before by somebody else. `proof` is what this start stored.
+
+        A start is repeated when its answer was lost, when the token expired, and when the server lost the session.
+        Whoever only knows the id must get no token for it. The cookie cannot tell them apart, as most pages are of
+        another site than the collector; so the tracker makes up a secret with each visit, keeps it beside the
+        unsent events and sends it with every start, and the session keeps its hash.
+        """
+        if not _same(session.get("start_proof"), proof) and not self.is_writer(request):
+            raise Denied(
+                403,
+                "session_id: this session was started before, and not with this secret.",
+                "Send the secret of its first start, or leave session_id out: the answer names a new one.",
+            )
+
+    def may_log(self, request: Request, session: Mapping[str, Any], token: str | None) -> bool:
+        """Whether a chat turn may be logged in the session: its user's cookie, its token or the ingest key.
+
+        The id is enough where a session was started without a secret, by a simple client; then nobody can guess it.
+        """
+        session_id = session["session_id"]
+        user_id, is_new = self.user(request)
+        if not is_new and user_id == session.get("user_id"):
+            return True
+        if self.is_writer(request) or self._signed(session_id, token or _bearer(request), self._token_age_s):
+            return True
+        return not str(session.get("start_proof", "")).startswith("sha256:") and random_bits(session_id) >= RANDOM_BITS
+
+    # --- reading
+
+    def must_read(self, request: Request) -> None:
+        """Raise Denied unless the request may read everybody's data.
+
+        With an admin token set it is needed. Without one only programs of this machine may read: what a proxy
+        forwarded is not from here, nor is a page whose name was bent to this address (DNS rebinding).
+        """
+        if not self._admin_token:
+            if _is_local(request):
+                return
+            raise Denied(
+                403,
+                "Reading is open to this machine only, as no admin token is set.",
+                "Set LLMTRACK_ADMIN_TOKEN where the collector runs.",
+            )
+        given = _bearer(request)
+        if not given:
+            raise Denied(401, "Reading needs the admin token.", "Send it as Authorization: Bearer …")
+        if not _same(given, self._admin_token):
+            raise Denied(403, "This is not the admin token.", "Send the LLMTRACK_ADMIN_TOKEN of the collector.")
 
 
-def secret_key(settings: Settings) -> str:
-    """The key that signs: `settings.secret_key`, else one made once in the data folder (secret.key, mode 0600).
+def start_proof(secret: str | None) -> str:
+    """What a session keeps of the secret it was started with: its SHA-256, or a mark that nobody can repeat."""
+    if secret is None:
+        return f"once:{secrets.token_hex(8)}"
+    return f"sha256:{hashlib.sha256(secret.encode('utf-8', 'replace')).hexdigest()}"
 
-    Raises LlmtrackError when the folder or the file cannot be used.
+
+def random_bits(session_id: str) -> float:
+    """How many random bits the last part of an id (after the last `_`) has room for.
+
+    >>> [round(random_bits(f"user_ann_1760000000000_{part}")) for part in ("0123456789abcdef", "x7k2p9")]
+    [64, 31]
     """
-    if settings.secret_key and (given := settings.secret_key.get_secret_value()):
-        return given
-    path = settings.data_dir / "secret.key"
+    part = session_id.rpartition("_")[2].translate(str.maketrans("", "", "-.:+~=@"))
+    for letters in (string.digits, "0123456789abcdef", string.digits + string.ascii_lowercase):
+        if set(part.lower() if part.isupper() else part) <= set(letters):
+            return len(part) * math.log2(len(letters))
+    return len(part) * math.log2(62)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether `host`, a name or an address, is this machine's own and nobody else's.
+
+    >>> [is_loopback(host) for host in ("localhost", "127.0.0.1", "::1", "0.0.0.0", "::", "example.org")]
+    [True, True, True, False, False, False]
+    """
+    if host.lower() == "localhost":
+        return True
     try:
-        settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with FileLock(settings.data_dir / "secret.key.lock", timeout=LOCK_TIMEOUT_S):
-            key = path.read_text().strip() if path.exists() else _make(path)
-    except (OSError, UnicodeError, Timeout) as error:
-        raise LlmtrackError(
-            f"The key that signs cookies cannot be kept in {path}: {error}.",
-            "Set LLMTRACK_SECRET_KEY, or LLMTRACK_DATA_DIR to a folder that can be written.",
-        ) from None
-    if not key:
-        raise LlmtrackError(f"The key file {path} is empty.", "Delete it: the next start makes a new one.")
-    return key
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    mapped = getattr(address, "ipv4_mapped", None)
+    return bool((mapped or address).is_loopback)
 
 
-def _make(path: Path) -> str:
-    key = secrets.token_urlsafe(32)
-    draft = path.with_suffix(".new")
-    draft.unlink(missing_ok=True)
-    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        file.write(key)
-        file.flush()
-        os.fsync(file.fileno())
-    draft.replace(path)  # the key is there whole or not at all, whenever the process is killed
-    return key
+def _is_local(request: Request) -> bool:
+    if any(name in request.headers for name in FORWARDED):
+        return False
+    try:
+        name = urlsplit(f"//{request.host}").hostname or ""
+    except ValueError:
+        return False
+    return is_loopback(request.remote_addr or "") and is_loopback(name)
 
 
-def _signer(secret: str, salt: str) -> Signer:
-    return Signer(secret, salt=salt, key_derivation="hmac", digest_method=hashlib.sha256)
+def _bearer(request: Request) -> str:
+    given = request.authorization
+    return (given.token or "").strip() if given and given.type == "bearer" else ""
+
+
+def _same(given: str | None, expected: str) -> bool:
+    """Whether both are the same and not empty."""
+    return hmac.compare_digest((given or "").encode("utf-8", "replace"), expected.encode()) and expected != ""
+
+
+def _signing(salt: str) -> dict[str, Any]:
+    return {"salt": salt, "key_derivation": "hmac", "digest_method": hashlib.sha256}

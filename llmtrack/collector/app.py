@@ -5,11 +5,13 @@ from __future__ import annotations
 import logging
 import threading
 
-from flask import Flask, Response, jsonify, request
+from flask import Flask, jsonify, request
 from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import HTTPException
+from werkzeug.middleware.proxy_fix import ProxyFix
 
-from llmtrack.collector.access import Access, secret_key
+from llmtrack.collector import origins
+from llmtrack.collector.access import Access, Denied
 from llmtrack.collector.chat import chat_routes
 from llmtrack.collector.ingest import Refused, ingest_routes
 from llmtrack.collector.models import ChatClient
@@ -36,7 +38,9 @@ def create_app(settings: Settings, store: Store, chat_client: ChatClient) -> Fla
     app = Flask("llmtrack", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
     app.json.sort_keys = False  # type: ignore[attr-defined] # a document reads in its own order
-    access = Access(secret_key(settings))
+    if hops := settings.proxy_hops:
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops)  # type: ignore[method-assign]
+    access = Access.of(settings)
     limits = settings.spool
     spool = Spool(settings.data_dir / "spool.sqlite", round(limits.max_mb * 1e6), limits.max_age_days * DAY_S)
     durable = app.extensions["llmtrack"] = DurableStore(store, spool)
@@ -46,9 +50,11 @@ def create_app(settings: Settings, store: Store, chat_client: ChatClient) -> Fla
 
     @app.get("/session/<path:session_id>")
     def session(session_id: str) -> ResponseReturnValue:
+        access.must_read(request)
         document = store.find(session_id)
         if document is None:
             raise UnknownSession(f"No session {session_id!r}.", "Look it up with: llmtrack sessions")
+        document.pop("start_proof", None)
         return jsonify(jsonable(document))
 
     @app.get("/healthz")
@@ -56,7 +62,7 @@ def create_app(settings: Settings, store: Store, chat_client: ChatClient) -> Fla
         store.ping()
         return jsonify(status="ok")
 
-    app.after_request(lambda answer: _headers(settings, answer))
+    app.after_request(lambda answer: origins.headers(request, settings, answer))
     _errors(app)
     return app
 
@@ -84,22 +90,6 @@ def start_sweeper(settings: Settings, store: Store) -> threading.Event:
     return stop
 
 
-def _headers(settings: Settings, answer: Response) -> Response:
-    answer.headers.setdefault("X-Content-Type-Options", "nosniff")
-    answer.headers.setdefault("Referrer-Policy", "same-origin")
-    if request.path.startswith("/api/session/"):
-        origin = request.headers.get("Origin", "")
-        if "*" in settings.allowed_origins:
-            answer.headers["Access-Control-Allow-Origin"] = "*"
-        elif origin in settings.allowed_origins:
-            answer.headers["Access-Control-Allow-Origin"] = origin
-            answer.vary.add("Origin")
-        answer.headers["Access-Control-Allow-Headers"] = "Content-Type"
-        answer.headers["Access-Control-Expose-Headers"] = "Retry-After"
-        answer.headers["Access-Control-Max-Age"] = "86400"
-    return answer
-
-
 def _errors(app: Flask) -> None:
     """Every failure is answered with {"error": …}, never with a traceback."""
 
@@ -107,8 +97,11 @@ def _errors(app: Flask) -> None:
         response = jsonify(error=str(error))
         if status == 503:
             response.headers["Retry-After"] = "5"
+        elif status == 401:
+            response.headers["WWW-Authenticate"] = "Bearer"
         return response, status
 
+    app.register_error_handler(Denied, lambda error: answer(error, error.status))
     app.register_error_handler(Refused, lambda error: answer(error, error.status))
     app.register_error_handler(UnknownSession, lambda error: answer(error, 404))
     app.register_error_handler(StoreUnavailable, lambda error: answer(error, 503))

@@ -11,6 +11,7 @@ import orjson
 from flask import Blueprint, Response, jsonify, request
 from flask.typing import ResponseReturnValue
 
+from llmtrack.collector import origins
 from llmtrack.collector.access import Access
 from llmtrack.collector.groups import assign
 from llmtrack.collector.ingest import Refused, read_body
@@ -32,11 +33,24 @@ def chat_routes(
     """POST /query, GET /api/chats, GET and DELETE /api/chats/<sessionId>."""
     routes = Blueprint("chat", __name__)
 
+    @routes.before_request
+    def guard() -> None:
+        origins.must_be_own_page(request)
+        origins.must_be_json(request)
+
     @routes.post("/query")
     def query() -> ResponseReturnValue:
         body = read_body(request, QueryBody)
         user_id, is_new = access.user(request)
-        record = Record(store, chats, user_id, body.sessionId, body.trackingSessionId)
+        caller = request._get_current_object()  # type: ignore[attr-defined] # the record is asked after the request ended
+        record = Record(
+            store,
+            chats,
+            user_id,
+            body.sessionId,
+            body.trackingSessionId,
+            lambda session: access.may_log(caller, session, body.token),
+        )
         turn = Turn(body, _group(settings, record, user_id), record, chat_client)
         # a failure before the first word is known while the status can still tell it
         pieces = turn.answer()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import time
-import uuid
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, TypeVar
@@ -15,7 +14,8 @@ from flask.typing import ResponseReturnValue
 from pydantic import BaseModel, ValidationError
 
 from llmtrack import model
-from llmtrack.collector.access import Access
+from llmtrack.collector import origins
+from llmtrack.collector.access import Access, start_proof
 from llmtrack.collector.groups import assign
 from llmtrack.config import Settings
 from llmtrack.errors import LlmtrackError
@@ -42,9 +42,15 @@ def ingest_routes(settings: Settings, store: DurableStore, access: Access) -> Bl
     """POST /api/session/start, /event and /end."""
     routes = Blueprint("ingest", __name__)
 
+    @routes.before_request
+    def guard() -> None:
+        origins.must_be_listed(request, settings)
+
     @routes.post("/api/session/start")
     def start() -> ResponseReturnValue:
         body = read_body(request, model.StartBody)
+        if body.session_id:
+            access.must_start(request, body.session_id)
         now_ms = time.time_ns() // 1_000_000
         experiment_id = body.experiment_id or settings.experiment or ""
         experiment = settings.experiments.get(experiment_id)
@@ -54,8 +60,9 @@ def ingest_routes(settings: Settings, store: DurableStore, access: Access) -> Bl
                 f"experiment_id: there is no experiment {experiment_id!r}.",
                 f"One of: {', '.join(sorted(settings.experiments))} (llmtrack.toml).",
             )
-        user_id = body.user_id or access.user(request)[0] or str(uuid.uuid4())
+        user_id = body.user_id or access.user(request)[0]
         group = assign(experiment_id, experiment.groups, user_id)
+        proof = start_proof(body.secret)
         session = store.start(
             {
                 "session_id": body.session_id or model.new_session_id(user_id, now_ms),
@@ -65,8 +72,10 @@ def ingest_routes(settings: Settings, store: DurableStore, access: Access) -> Bl
                 "start_time": datetime.fromtimestamp((now_ms - body.age_ms) / 1000, UTC),
                 "environment": environment(body.environment, request.headers.get("User-Agent", "")),
                 **({"previous_session_id": body.previous_session_id} if body.previous_session_id else {}),
+                "start_proof": proof,
             }
         )
+        access.must_own(request, session, proof)
         answer = {key: session.get(key) for key in ("session_id", "user_id", "model_group", "experiment_id")}
         # halfway through our own work, so that the tracker may take half of its round trip as the way of the answer
         server_time = (now_ms + time.time_ns() // 1_000_000) // 2
@@ -89,12 +98,12 @@ def ingest_routes(settings: Settings, store: DurableStore, access: Access) -> Bl
 def _store_events(
     store: DurableStore, access: Access, body: model.EventsBody, end: datetime | None
 ) -> ResponseReturnValue:
-    if body.token is not None and not access.check(body.session_id, body.token):
-        raise Refused(403, "token: it does not belong to this session.", "Send the one that start answered.")
+    access.must_write(request, body.session_id, body.token)
+    shape = model.Event if access.is_writer(request) else model.TrackerEvent
     events, rejected = [], []
     for given in body.events:
         try:
-            events.append(model.Event.model_validate(given).stored())
+            events.append(shape.model_validate(given).stored())
         except ValidationError as error:
             rejected.append({"n": given.get("n") if isinstance(given, dict) else None, "why": reason(error)})
     extra = {"clock_offset_ms": round(body.sent_at - time.time() * 1000)} if body.sent_at else None

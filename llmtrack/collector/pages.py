@@ -11,10 +11,6 @@ from llmtrack.collector.groups import assign
 from llmtrack.config import Settings
 
 WEB = Path(__file__).parent.parent / "web"
-CONTENT_SECURITY_POLICY = (
-    "default-src 'self'; script-src 'self'; object-src 'none'; base-uri 'none'; frame-ancestors 'none'; "
-    "img-src 'self' data:"
-)
 
 
 def page_routes(settings: Settings, access: Access) -> Blueprint:
@@ -28,7 +24,6 @@ def page_routes(settings: Settings, access: Access) -> Blueprint:
         group = assign(experiment, settings.experiments[experiment].groups, user_id)
         page = render_template("index.html", experiment=experiment, user_id=user_id, provider=group.provider)
         answer = make_response(page)
-        answer.headers["Content-Security-Policy"] = CONTENT_SECURITY_POLICY
         answer.headers["Cache-Control"] = "no-store"
         if is_new:
             access.set_cookie(answer, user_id, secure=request.is_secure)

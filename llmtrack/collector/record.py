@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from typing import Any
 
 from llmtrack.errors import LlmtrackError, StoreUnavailable, UnknownSession
@@ -24,10 +25,17 @@ class Record:
     """
 
     def __init__(
-        self, store: DurableStore, chats: Chats, user_id: str, chat_session_id: str, session_id: str | None
+        self,
+        store: DurableStore,
+        chats: Chats,
+        user_id: str,
+        chat_session_id: str,
+        session_id: str | None,
+        may_log: Callable[[Document], bool],
     ) -> None:
         self._store, self._chats = store, chats
         self._chat = (user_id, chat_session_id)
+        self._may_log = may_log
         self._session_id = well_formed(session_id) if session_id else ""
         self._saved = True
         self._unlogged: list[Document] = []  # the prompt of a visit whose own start may still be on its way
@@ -58,6 +66,9 @@ class Record:
             self.owner = {"session_id": self._session_id} if is_session_id(self._session_id) else {}
         if not self.owner:
             self._untracked = f"Not tracked: no session {self._session_id[:SHOWN_ID]!r} was started."
+        elif not self._may_log(self.owner):
+            self._untracked = "Not tracked: this visit is somebody else's."
+            self.owner = {}
 
     def turns(self) -> list[Document]:
         """The chat's last turns, oldest first."""

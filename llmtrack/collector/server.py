@@ -27,8 +27,8 @@ def run(
 ) -> None:
     """Serve until Ctrl-C or SIGTERM; requests in flight are finished. `on_ready` is called once it listens.
 
-    Raises UsageError when the address is taken, StoreUnavailable when there is no embedded server. A database of
-    MONGODB_URI may come later: until then the spool takes what arrives.
+    Raises UsageError when the address is taken, or would open all visits to others, StoreUnavailable when there is no
+    embedded server. A database of MONGODB_URI may come later: until then the spool takes what arrives.
     """
     from granian import Granian
     from granian.constants import Interfaces
@@ -37,6 +37,7 @@ def run(
     from llmtrack.store.chats import Chats
     from llmtrack.store.mongo import connect
 
+    check_readers(settings, host)
     check_address(host, port)
     with connect(settings) as store:
         try:
@@ -72,6 +73,18 @@ def load(settings: Settings) -> Any:
     store = connect(settings)
     start_sweeper(settings, store)
     return create_app(settings, store, ChatClient(settings))
+
+
+def check_readers(settings: Settings, host: str) -> None:
+    """Raise UsageError when others could reach the collector and nothing says who may read visits."""
+    from llmtrack.collector.access import is_loopback
+
+    if not settings.admin_token and not is_loopback(host):
+        raise UsageError(
+            f"Others can reach {host}, and no admin token says who may read visits.",
+            "Set one and keep it: export LLMTRACK_ADMIN_TOKEN="
+            "$(python3 -c 'import secrets; print(secrets.token_urlsafe())')",
+        )
 
 
 def check_address(host: str, port: int) -> None:

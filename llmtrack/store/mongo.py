@@ -230,10 +230,10 @@ class Store:
         return joined([parts[number] for number in sorted(parts)]) if parts else None
 
     def owner(self, session_id: str) -> Document | None:
-        """user_id, model_group and experiment_id of a session; None when there is none."""
+        """user_id, model_group, experiment_id and start_proof of a session; None when there is none."""
         with reachable():
-            fields = {"_id": 0, **dict.fromkeys(("session_id", "user_id", "model_group", "experiment_id"), 1)}
-            return self.sessions.find_one({"session_id": session_id}, fields)
+            fields = dict.fromkeys(("session_id", "user_id", "model_group", "experiment_id", "start_proof"), 1)
+            return self.sessions.find_one({"session_id": session_id, "part": None}, {"_id": 0, **fields})
 
     def delete(self, session_id: str) -> bool:
         """Delete a session; whether there was one."""

@@ -12,7 +12,7 @@ interface Tracked {
 interface Visit {
   /** Where to send: the collector's …/api/session/ */
   to: string;
-  /** The body of start. */
+  /** The body of start. Its secret tells the server that a later start is ours too. */
   start: Record<string, any>;
   began: number;
   /** Empty until the server has answered start. */
@@ -27,8 +27,6 @@ interface Visit {
   n: number;
   /** What the server has not acknowledged. */
   queue: Tracked[];
-  /** Started a second time, because the server had lost it. */
-  again?: boolean;
   /** The server has acknowledged the end. */
   ended?: boolean;
   /** The server will not have this session. */

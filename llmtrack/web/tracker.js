@@ -72,7 +72,7 @@ function wellFormed(text, most = TEXT) {
   return text.slice(0, most).toWellFormed();
 }
 
-const random = () => crypto.getRandomValues(new BigUint64Array(2)).reduce((id, part) => id + part.toString(36), "");
+const random = () => crypto.getRandomValues(new BigUint64Array(2)).join("");
 const pageUrl = () => location.origin + location.pathname;
 
 const zero = Date.now() - performance.now();
@@ -90,7 +90,7 @@ function clock() {
 /** @param {string} [previous] kept by the back/forward cache */
 function begin(previous) {
   const began = clock();
-  const id = user || disk((storage) => storage.getItem(USER)) || crypto.randomUUID?.() || random();
+  const id = user || disk((storage) => storage.getItem(USER)) || random();
   if (!user) disk((storage) => storage.setItem(USER, id));
   const name = id.replace(/[^a-z\d.-]/gi, "").slice(0, 64) || "anonymous";
   api.sessionId = `user_${name}_${Math.round(began)}_${random()}`;
@@ -99,6 +99,7 @@ function begin(previous) {
     to: new URL("api/session/", base).href,
     start: {
       session_id: api.sessionId,
+      secret: random(),
       user_id: id,
       experiment_id: experiment || undefined,
       previous_session_id: previous,
@@ -253,8 +254,9 @@ async function sweep() {
 /** Sends what the visit holds by now. Throws what is worth another try. @param {Visit} v */
 async function deliver(v, keepalive = false) {
   const last = v.n;
+  let again = false;
   save(v);
-  do {
+  while (visit) {
     let batch = v.queue, { left } = v;
     try {
       if (!v.token) await open(v);
@@ -265,8 +267,8 @@ async function deliver(v, keepalive = false) {
       if (rejected?.length) warn(rejected);
     } catch (/** @type {any} */ error) {
       if (!error.refused) throw error;
-      if (error.status === 404 && v.token && !v.again) {
-        v.again = true; // the server lost the session: start it once more
+      if (v.token && !again && [401, 403, 404].includes(error.status)) {
+        again = true; // the token is too old, or the server lost the session: start it once more
         v.token = "";
         continue;
       }
@@ -276,7 +278,8 @@ async function deliver(v, keepalive = false) {
     v.queue = v.queue.filter((event) => !batch.includes(event));
     v.ended = left > 0 && !v.queue.length;
     save(v);
-  } while (visit && v.queue[0]?.n <= last);
+    if (!(v.queue[0]?.n <= last)) return;
+  }
 }
 
 /** @param {Visit} v */

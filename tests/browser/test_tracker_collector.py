@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from flask import Flask
-from playwright.sync_api import BrowserContext, Page
+from playwright.sync_api import BrowserContext, Page, Route
 from werkzeug.serving import make_server
 
 from llmtrack.collector.app import create_app
@@ -106,6 +106,37 @@ def test_a_collector_that_is_down_at_close_hears_of_it_at_the_next_page_load(
             visit(following, site)
             until(lambda: exact(events(store, session_id), 61), pause=lambda s: wait(following, s))
             until(lambda: (store.find(session_id) or {}).get("end_time"), pause=lambda s: wait(following, s))
+
+
+def test_a_start_whose_answer_is_lost_and_a_token_that_grows_old_cost_nothing(
+    context: BrowserContext, settings: Settings, store: Store
+) -> None:
+    lost: list[int] = []
+
+    def lose_the_first(route: Route) -> None:
+        if lost:
+            route.continue_()
+        else:
+            lost.append(route.fetch().status)
+            route.abort()
+
+    hasty = settings.model_copy(update={"token_age_s": 1})
+    page = context.new_page()
+    page.route("**/api/session/start", lose_the_first)
+    starts: list[str] = []
+    page.on("response", lambda answer: starts.append(answer.url) if answer.url.endswith("/start") else None)
+    with (
+        serving(create_app(hasty, store, ChatClient(hasty))) as port,
+        serve_site(Site(f"http://127.0.0.1:{port}/llmtrack.js")) as site,
+    ):
+        session_id = visit(page, site)
+        until(lambda: exact(events(store, session_id), 1), pause=lambda s: wait(page, s))
+        for last in (2, 3):
+            wait(page, 3)
+            page.evaluate("llmtrack.track('late', {})")
+            until(lambda last=last: exact(events(store, session_id), last), pause=lambda s: wait(page, s))
+    assert lost == [201]
+    assert len(starts) >= 3
 
 
 def test_the_chat_page_is_tracked_under_its_own_policy(context: BrowserContext, app: Flask, store: Store) -> None:

@@ -68,7 +68,7 @@ def test_opting_out_forgets_and_stops_every_tab_for_good(
     until(lambda: len(collector.sent("event")) == 2, pause=lambda s: wait(one, s))
     wait(one, 0.2)
     collector.away = True
-    one.evaluate("llmtrack.track('secret', {})")
+    one.evaluate("llmtrack.track('private', {})")
     wait(one, 1.2)
     one.evaluate("llmtrack.optOut()")
     collector.away = False
@@ -76,7 +76,7 @@ def test_opting_out_forgets_and_stops_every_tab_for_good(
     assert stored(one) == ["llmtrack:optout"]
     assert one.evaluate("llmtrack.sessionId") is None
     for page in (one, two):
-        page.evaluate("llmtrack.track('secret', {})")
+        page.evaluate("llmtrack.track('private', {})")
         page.click("#button")
     wait(one, 2.5)
     one.goto("about:blank")
@@ -86,7 +86,7 @@ def test_opting_out_forgets_and_stops_every_tab_for_good(
     wait(one, 0.3)
     assert len(collector.requests) == before
     assert stored(one) == ["llmtrack:optout"]
-    assert "secret" not in str(collector.visits)
+    assert "private" not in str(collector.visits)
 
 
 def test_no_address_carries_a_query_or_a_fragment(page: Page, collector: Collector, site: Site) -> None:

@@ -31,7 +31,8 @@ class Browser:
 
     def call(self, method: str, path: str, body: Any = None, **headers: str) -> Answer:
         data = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
-        names = {name.replace("_", "-"): value for name, value in headers.items()}
+        names = {"Content-Type": "application/json"} if data is not None else {}
+        names |= {name.replace("_", "-"): value for name, value in headers.items()}
         request = urllib.request.Request(self.base + path, data=data, method=method, headers=names)
         try:
             with self.opener.open(request, timeout=20) as response:

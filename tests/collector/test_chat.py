@@ -27,7 +27,8 @@ from tests.collector.conftest import Browser, wait_until
 from tests.collector.model_server import ANSWER, KEY, ModelServer, running
 
 Serve = Callable[[Flask], str]
-SESSION = "user_ann_1_visit"
+LATE = "user_ann_2_0123456789abcdef"
+SESSION = "user_ann_1_0123456789abcdef"
 
 
 @pytest.fixture
@@ -72,6 +73,10 @@ def events(raw: str) -> list[tuple[str, Any]]:
         name, data = block.split("\n")
         found.append((name.removeprefix("event: "), json.loads(data.removeprefix("data: "))))
     return found
+
+
+def anybody(session: dict[str, Any]) -> bool:
+    return True
 
 
 def logged(store: Store, session_id: str = SESSION) -> list[dict[str, Any]]:
@@ -238,7 +243,15 @@ class Asking:
         host, _, port = address.removeprefix("http://").partition(":")
         raw = json.dumps(body).encode()
         self.connection = socket.create_connection((host, int(port)), timeout=10)
-        lines = ["POST /query HTTP/1.1", "Host: test", f"Content-Length: {len(raw)}", *headers, "", ""]
+        lines = [
+            "POST /query HTTP/1.1",
+            "Host: test",
+            "Content-Type: application/json",
+            f"Content-Length: {len(raw)}",
+            *headers,
+            "",
+            "",
+        ]
         self.connection.sendall("\r\n".join(lines).encode() + raw)
 
     def __enter__(self) -> socket.socket:
@@ -379,7 +392,7 @@ def test_a_session_deleted_in_the_middle_is_named(collector: Callable[..., str],
 
 @pytest.mark.parametrize("method", ["turns", "ask", "answer"])
 def test_an_answer_that_cannot_be_saved_is_tracked_all_the_same(store: Store, visit: str, method: str) -> None:
-    record = Record(store, Faulty(Chats(store), method, LlmtrackError("too large")), "ann", "chat-1", visit)  # type: ignore[arg-type]
+    record = Record(store, Faulty(Chats(store), method, LlmtrackError("too large")), "ann", "chat-1", visit, anybody)  # type: ignore[arg-type]
     record.turns()
     record.begin({"turn_id": "t1", "t": 1, "text": "Why?"}, regenerated=False, instead_of=None)
     record.end("t1", 2, {"text": "Because."}, {"text": "Because."})
@@ -677,10 +690,10 @@ def test_a_visit_that_starts_while_its_first_question_is_answered_is_tracked_who
 ) -> None:
     class Slow(ChatClient):
         def stream(self, group: Group, messages: list[dict[str, str]]) -> Generator[Delta]:
-            store.start({"session_id": "late", "user_id": "u", "model_group": "demo", "experiment_id": "default"})
+            store.start({"session_id": LATE, "user_id": "u", "model_group": "demo", "experiment_id": "default"})
             yield from super().stream(group, messages)
 
     browser = Browser(serve(create_app(settings, store, Slow(settings, demo_delay_s=0))))
-    answer = browser.post("/query", {"query": "Hello?", "sessionId": "c", "trackingSessionId": "late"})
+    answer = browser.post("/query", {"query": "Hello?", "sessionId": "c", "trackingSessionId": LATE})
     assert (answer.json["tracked"], answer.json["notice"]) == (True, None)
-    assert [event["type"] for event in store.find("late")["events"]] == ["prompt", "model_response"]
+    assert [event["type"] for event in store.find(LATE)["events"]] == ["prompt", "model_response"]

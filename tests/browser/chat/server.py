@@ -21,12 +21,9 @@ from typing import Any
 import jinja2
 
 import llmtrack
+from llmtrack.collector.origins import CONTENT_SECURITY_POLICY
 
 WEB = Path(llmtrack.__file__).parent / "web"
-CONTENT_SECURITY_POLICY = (
-    "default-src 'self'; script-src 'self'; object-src 'none'; base-uri 'none'; frame-ancestors 'none'; "
-    "img-src 'self' data:"
-)
 # The tracker's interface, noting what the page tells it.
 TRACKER = """
 window.tracked = [];
