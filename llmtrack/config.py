@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from platformdirs import user_data_path
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
@@ -13,6 +13,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from llmtrack.errors import UsageError
 from llmtrack.model import SILENT_AFTER_S, Name
 
+LogFormat = Literal["human", "json"]
 DEMO = "demo"  # the provider that answers from a small built-in text, without any key
 
 
@@ -62,6 +63,7 @@ class Settings(BaseSettings):
     redact_key: SecretStr | None = Field(default=None, description="Keys the hashes and pseudonyms of exports")
     allowed_origins: list[str] = Field(default=["*"], description="Pages that may send events")
     silent_after_s: float = Field(default=SILENT_AFTER_S, gt=0, description="The server ends sessions this silent")
+    log_format: LogFormat | None = Field(default=None, description="Default: human on a terminal, else json")
     model_timeout_s: float = Field(default=60, gt=0)
     openai_api_key: SecretStr | None = Field(default=None, validation_alias="OPENAI_API_KEY")
     openai_base_url: str | None = Field(default=None, validation_alias="OPENAI_BASE_URL")

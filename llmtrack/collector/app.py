@@ -11,8 +11,12 @@ from werkzeug.exceptions import HTTPException
 
 from llmtrack.collector.access import Access, secret_key
 from llmtrack.collector.chat import chat_routes
+from llmtrack.collector.health import health_routes
 from llmtrack.collector.ingest import Refused, ingest_routes
+from llmtrack.collector.measured import Measured
+from llmtrack.collector.metrics import Metrics
 from llmtrack.collector.models import ChatClient
+from llmtrack.collector.observe import observe
 from llmtrack.collector.pages import page_routes
 from llmtrack.config import Settings
 from llmtrack.errors import LlmtrackError, StoreUnavailable, UnknownSession
@@ -25,14 +29,17 @@ SWEEP_EVERY_S = 60
 log = logging.getLogger("llmtrack")
 
 
-def create_app(settings: Settings, store: Store, chat_client: ChatClient) -> Flask:
+def create_app(settings: Settings, store: Store, chat_client: ChatClient, metrics: Metrics | None = None) -> Flask:
     """The collector over `store`. Starts no thread and opens no connection by itself: see `start_sweeper`."""
     app = Flask("llmtrack", static_folder=None)
+    metrics = metrics or Metrics()
+    observe(app, metrics)
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
     app.json.sort_keys = False  # type: ignore[attr-defined] # a document reads in its own order
     access = Access(secret_key(settings))
-    app.register_blueprint(ingest_routes(settings, store, access))
-    app.register_blueprint(chat_routes(settings, store, Chats(store), chat_client, access))
+    app.register_blueprint(ingest_routes(settings, store, access, metrics))
+    app.register_blueprint(chat_routes(settings, store, Chats(store), Measured(chat_client, metrics), access))
+    app.register_blueprint(health_routes(store, metrics, guard=lambda: None))
     app.register_blueprint(page_routes(settings, access))
 
     @app.get("/session/<path:session_id>")
@@ -42,17 +49,12 @@ def create_app(settings: Settings, store: Store, chat_client: ChatClient) -> Fla
             raise UnknownSession(f"No session {session_id!r}.", "Look it up with: llmtrack sessions")
         return jsonify(jsonable(document))
 
-    @app.get("/healthz")
-    def healthz() -> ResponseReturnValue:
-        store.ping()
-        return jsonify(status="ok")
-
     app.after_request(lambda answer: _headers(settings, answer))
     _errors(app)
     return app
 
 
-def start_sweeper(settings: Settings, store: Store) -> threading.Event:
+def start_sweeper(settings: Settings, store: Store, metrics: Metrics) -> threading.Event:
     """End silent sessions once a minute in a thread of its own, until the returned event is set."""
     stop = threading.Event()
 
@@ -60,6 +62,7 @@ def start_sweeper(settings: Settings, store: Store) -> threading.Event:
         while not stop.wait(min(SWEEP_EVERY_S, settings.silent_after_s)):
             try:
                 if ended := store.end_silent(settings.silent_after_s):
+                    metrics.ended.labels("silence").inc(ended)
                     log.info("ended %d silent sessions", ended)
             except LlmtrackError as error:
                 log.warning("silent sessions could not be ended: %s", error)
@@ -102,7 +105,7 @@ def _errors(app: Flask) -> None:
         return jsonify(error=error.description or error.name), error.code or 500
 
     def unexpected(error: Exception) -> ResponseReturnValue:
-        log.exception("unexpected error in %s %s", request.method, request.path, exc_info=error)
+        log.exception("unexpected error in %s %s", request.method, request.url_rule, exc_info=error)
         return jsonify(error="Something went wrong here; the server's log says what."), 500
 
     app.register_error_handler(HTTPException, http)

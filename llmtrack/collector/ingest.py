@@ -17,6 +17,7 @@ from pydantic import BaseModel, ValidationError
 from llmtrack import model
 from llmtrack.collector.access import Access
 from llmtrack.collector.groups import assign
+from llmtrack.collector.metrics import Metrics
 from llmtrack.config import Settings
 from llmtrack.errors import LlmtrackError
 from llmtrack.store.mongo import Store
@@ -38,7 +39,7 @@ class Refused(LlmtrackError):
         self.status = status
 
 
-def ingest_routes(settings: Settings, store: Store, access: Access) -> Blueprint:
+def ingest_routes(settings: Settings, store: Store, access: Access, metrics: Metrics) -> Blueprint:
     """POST /api/session/start, /event and /end."""
     routes = Blueprint("ingest", __name__)
 
@@ -67,6 +68,8 @@ def ingest_routes(settings: Settings, store: Store, access: Access) -> Blueprint
                 **({"previous_session_id": body.previous_session_id} if body.previous_session_id else {}),
             }
         )
+        if "_id" in session:  # else it was there already
+            metrics.started.inc()
         answer = {key: session.get(key) for key in ("session_id", "user_id", "model_group", "experiment_id")}
         # halfway through our own work, so that the tracker may take half of its round trip as the way of the answer
         server_time = (now_ms + time.time_ns() // 1_000_000) // 2
@@ -75,18 +78,22 @@ def ingest_routes(settings: Settings, store: Store, access: Access) -> Blueprint
     @routes.post("/api/session/event")
     def event() -> ResponseReturnValue:
         body = read_body(request, model.EventsBody)
-        return _store_events(store, access, body, None)
+        return _store_events(store, access, metrics, body, None)
 
     @routes.post("/api/session/end")
     def end() -> ResponseReturnValue:
         body = read_body(request, model.EndBody)
         left = datetime.fromtimestamp(body.t / 1000, UTC) if body.t else datetime.now(UTC)
-        return _store_events(store, access, body, min(left, datetime.now(UTC)))
+        answer = _store_events(store, access, metrics, body, min(left, datetime.now(UTC)))
+        metrics.ended.labels("page").inc()
+        return answer
 
     return routes
 
 
-def _store_events(store: Store, access: Access, body: model.EventsBody, end: datetime | None) -> ResponseReturnValue:
+def _store_events(
+    store: Store, access: Access, metrics: Metrics, body: model.EventsBody, end: datetime | None
+) -> ResponseReturnValue:
     if body.token is not None and not access.check(body.session_id, body.token):
         raise Refused(403, "token: it does not belong to this session.", "Send the one that start answered.")
     events, rejected = [], []
@@ -97,6 +104,7 @@ def _store_events(store: Store, access: Access, body: model.EventsBody, end: dat
             rejected.append({"n": given.get("n") if isinstance(given, dict) else None, "why": reason(error)})
     extra = {"clock_offset_ms": round(body.sent_at - time.time() * 1000)} if body.sent_at else None
     stored = store.append(body.session_id, events, end=end, extra=extra if events or end else None)
+    metrics.batch(stored.accepted, stored.duplicates, rejected)
     return jsonify(accepted=stored.accepted, duplicates=stored.duplicates, rejected=rejected), 202
 
 
