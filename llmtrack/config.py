@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from platformdirs import user_data_path
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
@@ -15,6 +15,7 @@ from llmtrack.errors import UsageError
 from llmtrack.model import SILENT_AFTER_S, Name
 
 TOKEN_AGE_S = 48 * 3600  # a visit of a day, whose last events the tracker may keep for another
+LogFormat = Literal["human", "json"]
 DEMO = "demo"  # the provider that answers from a small built-in text, without any key
 
 
@@ -82,6 +83,7 @@ class Settings(BaseSettings):
     hsts_s: int = Field(default=0, ge=0, description="Strict-Transport-Security for this long; 0: none")
     allowed_origins: list[str] = Field(default=["*"], description="Pages that may send events")
     silent_after_s: float = Field(default=SILENT_AFTER_S, gt=0, description="The server ends sessions this silent")
+    log_format: LogFormat | None = Field(default=None, description="Default: human on a terminal, else json")
     model_timeout_s: float = Field(default=60, gt=0)
     spool: SpoolLimits = Field(default_factory=SpoolLimits)
     openai_api_key: SecretStr | None = Field(default=None, validation_alias="OPENAI_API_KEY")

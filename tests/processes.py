@@ -23,30 +23,22 @@ def llmtrack(*words: str, timeout: float = 60, **environment: str) -> subprocess
 
 
 class Serving:
-    """`llmtrack serve` on a port of its own; can be killed and started again."""
+    """`llmtrack serve` on a port of its own; can be killed and started again. Its log lies in `log`."""
 
-    def __init__(self, folder: Path, host: str = "127.0.0.1", **environment: str) -> None:
-        self.folder, self.host = folder, host
+    def __init__(self, folder: Path, host: str = "127.0.0.1", workers: int = 1, **environment: str) -> None:
+        self.folder, self.host, self.workers = folder, host, workers
+        self.log = folder / "serve.log"
         self.environment = {**os.environ, **environment}
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
 
     def start(self) -> None:
-        command = [
-            sys.executable,
-            "-m",
-            "llmtrack",
-            "serve",
-            "--port",
-            str(self.port),
-            "--workers",
-            "1",
-            "--host",
-            self.host,
-        ]
-        self.process = subprocess.Popen(
-            command, cwd=self.folder, env=self.environment, stderr=subprocess.DEVNULL, start_new_session=True
-        )
+        command = [sys.executable, "-m", "llmtrack", "serve", "--host", self.host, "--port", str(self.port)]
+        command += ["--workers", str(self.workers)]
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                command, cwd=self.folder, env=self.environment, stderr=log, start_new_session=True
+            )
         deadline = time.monotonic() + 40
         while not self._answers():
             assert self.process.poll() is None, "llmtrack serve ended by itself"
@@ -74,9 +66,9 @@ class Serving:
 
 
 @contextlib.contextmanager
-def serving(folder: Path, host: str = "127.0.0.1", **environment: str) -> Iterator[Serving]:
+def serving(folder: Path, host: str = "127.0.0.1", workers: int = 1, **environment: str) -> Iterator[Serving]:
     """A running collector, until the block ends."""
-    server = Serving(folder, host, **environment)
+    server = Serving(folder, host, workers, **environment)
     server.start()
     try:
         yield server

@@ -1,4 +1,4 @@
-"""What `llmtrack doctor` looks at, one check after the other; each says what it found and what to do about it."""
+"""What `llmtrack doctor` and `serve --check` look at; each check says what it found and what to do about it."""
 
 from __future__ import annotations
 
@@ -43,18 +43,18 @@ def examine(url: str) -> Iterator[Check]:
     except LlmtrackError as error:
         yield Check("configuration", "failed", error.message, error.hint)
         return
-    yield from _configuration(settings)
+    yield from check_configuration(settings)
     try:
         with connect(settings) as store:
             store.ping()
-            yield from _store(settings, store)
+            yield from check_store(settings, store)
             yield from _collector(url, settings, store)
     except LlmtrackError as error:
         yield Check("store", "failed", error.message, error.hint)
         yield Check("collector", "skipped", "without a store there is nothing to walk through")
 
 
-def _guarded(name: str, look: Callable[[], Check]) -> Check:
+def guarded(name: str, look: Callable[[], Check]) -> Check:
     """A check's own failure is a finding, never the end of the examination."""
     try:
         return look()
@@ -64,7 +64,8 @@ def _guarded(name: str, look: Callable[[], Check]) -> Check:
         return Check(name, "failed", f"{type(error).__name__}: {error}".splitlines()[0][:300])
 
 
-def _configuration(settings: Settings) -> Iterator[Check]:
+def check_configuration(settings: Settings) -> Iterator[Check]:
+    """The experiments, and for each group whether it has something to answer with."""
     names = ", ".join(f"{name} ({len(experiment.groups)})" for name, experiment in settings.experiments.items())
     yield Check("configuration", "ok", f"experiments (groups): {names}; visits join {settings.experiment}")
     for name, experiment in settings.experiments.items():
@@ -87,12 +88,13 @@ def _credentials(settings: Settings, experiment: str, group: Group) -> Check:
     return Check(check, "failed", f"{where}: no key", f"Set {group.api_key_env}, or base_url in llmtrack.toml.")
 
 
-def _store(settings: Settings, store: Store) -> Iterator[Check]:
+def check_store(settings: Settings, store: Store) -> Iterator[Check]:
+    """Whether the store answers, can be written, has its indexes, and agrees about the time."""
     kind = "embedded server" if settings.mongodb_uri is None else "MongoDB at MONGODB_URI"
-    yield _guarded("store", lambda: _reachable(kind, settings, store))
-    yield _guarded("store writable", lambda: _writable(store))
-    yield _guarded("indexes", lambda: _indexes(store))
-    yield _guarded("clock", lambda: _clock(store))
+    yield guarded("store", lambda: _reachable(kind, settings, store))
+    yield guarded("store writable", lambda: _writable(store))
+    yield guarded("indexes", lambda: _indexes(store))
+    yield guarded("clock", lambda: _clock(store))
 
 
 def _reachable(kind: str, settings: Settings, store: Store) -> Check:
@@ -151,7 +153,7 @@ def _collector(url: str, settings: Settings, store: Store) -> Iterator[Check]:
             healthy = client.get("/healthz")
             healthy.raise_for_status()
             yield Check("collector", "ok", f"answers at {url}")
-            yield _guarded("tracker", lambda: _tracker(client))
+            yield guarded("tracker", lambda: _tracker(client))
             yield from _Walk(client, settings, store).steps()
     except (HTTPError, InvalidURL) as error:
         found = f"does not answer at {url}: {error}".splitlines()[0]
@@ -185,12 +187,12 @@ class _Walk:
         """Start, events, end, reading back, cleaning up; a step that fails leads straight to the last."""
         steps = {"start": self.start, "events": self.events, "end": self.end, "read back": self.read_back}
         for name, step in steps.items():
-            check = _guarded(f"visit: {name}", partial(step, f"visit: {name}"))
+            check = guarded(f"visit: {name}", partial(step, f"visit: {name}"))
             yield check
             if check.status == "failed":
                 break
         if self.session_id:
-            yield _guarded("cleaned up", self.clean_up)
+            yield guarded("cleaned up", self.clean_up)
 
     def post(self, path: str, body: dict[str, Any], status: int) -> dict[str, Any]:
         answer = self.client.post(path, json=body)

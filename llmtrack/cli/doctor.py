@@ -31,9 +31,13 @@ def doctor(
     """
     from llmtrack.cli.checks import examine
 
-    checks = list(examine(url.rstrip("/")))
+    report("doctor", list(examine(url.rstrip("/"))), format, url=url)
+
+
+def report(command: str, checks: list[Check], format: Format, **about: str) -> None:
+    """Show what was found, a line a check. Exits with 1 when a check failed."""
     failed = [check for check in checks if check.status == "failed"]
-    document = {"command": "doctor", "url": url, "ok": not failed, "checks": [check._asdict() for check in checks]}
+    document = {"command": command, **about, "ok": not failed, "checks": [check._asdict() for check in checks]}
     rows = [{**check._asdict(), "finding": _sentence(check)} for check in checks]
     emit(rows, COLUMNS, document, format=format)
     if format is Format.table:

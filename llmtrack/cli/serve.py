@@ -1,10 +1,14 @@
-"""`llmtrack serve`: runs the collector."""
+"""`llmtrack serve`: runs the collector, or says whether it would run."""
 
 from __future__ import annotations
 
+import logging
 from typing import Annotated
 
 import typer
+
+from llmtrack.cli.output import Format, note
+from llmtrack.config import LogFormat
 
 
 def serve(
@@ -13,6 +17,12 @@ def serve(
     workers: Annotated[
         int | None, typer.Option(help="Worker processes; default: one a core, at most 4.", min=1)
     ] = None,
+    log_format: Annotated[
+        LogFormat | None, typer.Option(help="How log lines look; default: human on a terminal, else json.")
+    ] = None,
+    check: Annotated[
+        bool, typer.Option("--check", help="Check configuration and connections, and exit: 0 when all is well, else 1.")
+    ] = False,
 ) -> None:
     """Run the collector: the chat page, the tracker and the place events go to.
 
@@ -21,14 +31,23 @@ def serve(
 
     Example: llmtrack serve --host 0.0.0.0 --port 8000
     """
-    from llmtrack.cli.output import note
+    if check:
+        from llmtrack.cli.doctor import report
+        from llmtrack.cli.preflight import preflight
+
+        report("serve --check", list(preflight(host, port)), Format.table)
+        return
+    from llmtrack.collector.logs import format_of
     from llmtrack.collector.server import run
     from llmtrack.config import load_settings
 
-    settings = load_settings()
+    settings = load_settings(**({"log_format": log_format} if log_format else {}))
     shown = "127.0.0.1" if host in ("0.0.0.0", "::") else host  # noqa: S104 - only what to open in a browser
 
     def ready() -> None:
-        note(f"Collector on http://{shown}:{port}  (chat page at /, tracker at /llmtrack.js). Ctrl-C ends it.")
+        if format_of(settings) == "json":
+            logging.getLogger("llmtrack").info("listening on http://%s:%d", host, port)
+        else:
+            note(f"Collector on http://{shown}:{port}  (chat page at /, tracker at /llmtrack.js). Ctrl-C ends it.")
 
     run(settings, host, port, workers, ready)

@@ -13,8 +13,12 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from llmtrack.collector import origins
 from llmtrack.collector.access import Access, Denied
 from llmtrack.collector.chat import chat_routes
+from llmtrack.collector.health import health_routes
 from llmtrack.collector.ingest import Refused, ingest_routes
+from llmtrack.collector.measured import Measured
+from llmtrack.collector.metrics import Metrics
 from llmtrack.collector.models import ChatClient
+from llmtrack.collector.observe import observe
 from llmtrack.collector.pages import page_routes
 from llmtrack.config import Settings
 from llmtrack.errors import LlmtrackError, StoreUnavailable, UnknownSession
@@ -30,22 +34,26 @@ DAY_S = 24 * 3600
 log = logging.getLogger("llmtrack")
 
 
-def create_app(settings: Settings, store: Store, chat_client: ChatClient) -> Flask:
+def create_app(settings: Settings, store: Store, chat_client: ChatClient, metrics: Metrics | None = None) -> Flask:
     """The collector over `store`. Opens no connection by itself, and starts no thread but to drain the spool.
 
     `extensions["llmtrack"]` is the DurableStore.
     """
     app = Flask("llmtrack", static_folder=None)
+    metrics = metrics or Metrics()
+    observe(app, metrics)
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
     app.json.sort_keys = False  # type: ignore[attr-defined] # a document reads in its own order
-    if hops := settings.proxy_hops:
-        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops)  # type: ignore[method-assign]
     access = Access.of(settings)
     limits = settings.spool
     spool = Spool(settings.data_dir / "spool.sqlite", round(limits.max_mb * 1e6), limits.max_age_days * DAY_S)
     durable = app.extensions["llmtrack"] = DurableStore(store, spool)
-    app.register_blueprint(ingest_routes(settings, durable, access))
-    app.register_blueprint(chat_routes(settings, durable, Chats(store), chat_client, access))
+    metrics.spool = spool
+    app.register_blueprint(ingest_routes(settings, durable, access, metrics))
+    app.register_blueprint(chat_routes(settings, durable, Chats(store), Measured(chat_client, metrics), access))
+    app.register_blueprint(health_routes(store, metrics, guard=lambda: access.must_read(request)))
+    if hops := settings.proxy_hops:  # outermost, so that everything inside sees who asks
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops)  # type: ignore[method-assign]
     app.register_blueprint(page_routes(settings, access))
 
     @app.get("/session/<path:session_id>")
@@ -57,17 +65,12 @@ def create_app(settings: Settings, store: Store, chat_client: ChatClient) -> Fla
         document.pop("start_proof", None)
         return jsonify(jsonable(document))
 
-    @app.get("/healthz")
-    def healthz() -> ResponseReturnValue:
-        store.ping()
-        return jsonify(status="ok")
-
     app.after_request(lambda answer: origins.headers(request, settings, answer))
     _errors(app)
     return app
 
 
-def start_sweeper(settings: Settings, store: Store) -> threading.Event:
+def start_sweeper(settings: Settings, store: Store, metrics: Metrics) -> threading.Event:
     """End silent sessions once a minute in a thread of its own, until the returned event is set.
 
     The first time also make the indexes: the database may have been away when the collector started.
@@ -82,6 +85,7 @@ def start_sweeper(settings: Settings, store: Store) -> threading.Event:
                     store.ensure_indexes()
                     indexed = True
                 if ended := store.end_silent(settings.silent_after_s):
+                    metrics.ended.labels("silence").inc(ended)
                     log.info("ended %d silent sessions", ended)
             except LlmtrackError as error:
                 log.warning("silent sessions could not be ended: %s", error)
@@ -111,7 +115,7 @@ def _errors(app: Flask) -> None:
         return jsonify(error=error.description or error.name), error.code or 500
 
     def unexpected(error: Exception) -> ResponseReturnValue:
-        log.exception("unexpected error in %s %s", request.method, request.path, exc_info=error)
+        log.exception("unexpected error in %s %s", request.method, request.url_rule, exc_info=error)
         return jsonify(error="Something went wrong here; the server's log says what."), 500
 
     app.register_error_handler(HTTPException, http)

@@ -15,7 +15,7 @@ from llmtrack.collector import origins
 from llmtrack.collector.access import Access
 from llmtrack.collector.groups import assign
 from llmtrack.collector.ingest import Refused, read_body
-from llmtrack.collector.models import ChatClient
+from llmtrack.collector.models import Model
 from llmtrack.collector.record import Record
 from llmtrack.collector.turn import Turn
 from llmtrack.config import Group, Settings
@@ -27,9 +27,7 @@ from llmtrack.store.mongo import Document
 log = logging.getLogger("llmtrack")
 
 
-def chat_routes(
-    settings: Settings, store: DurableStore, chats: Chats, chat_client: ChatClient, access: Access
-) -> Blueprint:
+def chat_routes(settings: Settings, store: DurableStore, chats: Chats, chat_client: Model, access: Access) -> Blueprint:
     """POST /query, GET /api/chats, GET and DELETE /api/chats/<sessionId>."""
     routes = Blueprint("chat", __name__)
 

@@ -17,6 +17,7 @@ from llmtrack import model
 from llmtrack.collector import origins
 from llmtrack.collector.access import Access, start_proof
 from llmtrack.collector.groups import assign
+from llmtrack.collector.metrics import Metrics
 from llmtrack.config import Settings
 from llmtrack.errors import LlmtrackError
 from llmtrack.store.durable import DurableStore
@@ -38,7 +39,7 @@ class Refused(LlmtrackError):
         self.status = status
 
 
-def ingest_routes(settings: Settings, store: DurableStore, access: Access) -> Blueprint:
+def ingest_routes(settings: Settings, store: DurableStore, access: Access, metrics: Metrics) -> Blueprint:
     """POST /api/session/start, /event and /end."""
     routes = Blueprint("ingest", __name__)
 
@@ -76,6 +77,8 @@ def ingest_routes(settings: Settings, store: DurableStore, access: Access) -> Bl
             }
         )
         access.must_own(request, session, proof)
+        if "_id" in session:  # else it was there already
+            metrics.started.inc()
         answer = {key: session.get(key) for key in ("session_id", "user_id", "model_group", "experiment_id")}
         # halfway through our own work, so that the tracker may take half of its round trip as the way of the answer
         server_time = (now_ms + time.time_ns() // 1_000_000) // 2
@@ -84,19 +87,21 @@ def ingest_routes(settings: Settings, store: DurableStore, access: Access) -> Bl
     @routes.post("/api/session/event")
     def event() -> ResponseReturnValue:
         body = read_body(request, model.EventsBody)
-        return _store_events(store, access, body, None)
+        return _store_events(store, access, metrics, body, None)
 
     @routes.post("/api/session/end")
     def end() -> ResponseReturnValue:
         body = read_body(request, model.EndBody)
         left = datetime.fromtimestamp(body.t / 1000, UTC) if body.t else datetime.now(UTC)
-        return _store_events(store, access, body, min(left, datetime.now(UTC)))
+        answer = _store_events(store, access, metrics, body, min(left, datetime.now(UTC)))
+        metrics.ended.labels("page").inc()
+        return answer
 
     return routes
 
 
 def _store_events(
-    store: DurableStore, access: Access, body: model.EventsBody, end: datetime | None
+    store: DurableStore, access: Access, metrics: Metrics, body: model.EventsBody, end: datetime | None
 ) -> ResponseReturnValue:
     access.must_write(request, body.session_id, body.token)
     shape = model.Event if access.is_writer(request) else model.TrackerEvent
@@ -108,6 +113,7 @@ def _store_events(
             rejected.append({"n": given.get("n") if isinstance(given, dict) else None, "why": reason(error)})
     extra = {"clock_offset_ms": round(body.sent_at - time.time() * 1000)} if body.sent_at else None
     stored = store.append(body.session_id, events, end=end, extra=extra if events or end else None)
+    metrics.batch(stored.accepted, stored.duplicates, rejected)
     return jsonify(accepted=stored.accepted, duplicates=stored.duplicates, rejected=rejected), 202
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Generator, Iterator
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 from urllib.parse import urlsplit
 
 import httpx2
@@ -43,6 +43,13 @@ class Endpoint(NamedTuple):
     def host(self) -> str:
         """Host and port, without any name or password the URL may hold."""
         return urlsplit(self.base_url).netloc.rpartition("@")[2] or self.base_url
+
+
+class Model(Protocol):
+    """Whoever streams an answer; see ChatClient.stream."""
+
+    def stream(self, group: Group, messages: Messages) -> Generator[Delta]:
+        """Piece by piece. Raises ModelError."""
 
 
 class ChatClient:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import logging
 import os
 import socket
+import tempfile
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from llmtrack.config import Settings
@@ -24,8 +26,12 @@ def run(
     port: int,
     workers: int | None = None,
     on_ready: Callable[[], None] = lambda: None,
+    *,
+    quiet: bool = False,
 ) -> None:
     """Serve until Ctrl-C or SIGTERM; requests in flight are finished. `on_ready` is called once it listens.
+
+    `quiet` leaves the lines of requests out of the log.
 
     Raises UsageError when the address is taken, or would open all visits to others, StoreUnavailable when there is no
     embedded server. A database of MONGODB_URI may come later: until then the spool takes what arrives.
@@ -34,6 +40,8 @@ def run(
     from granian.constants import Interfaces
     from granian.log import LogLevels
 
+    from llmtrack.collector import logs
+    from llmtrack.collector.metrics import FOLDER_VARIABLE
     from llmtrack.store.chats import Chats
     from llmtrack.store.mongo import connect
 
@@ -56,23 +64,28 @@ def run(
         workers=workers or min(MAX_WORKERS, os.cpu_count() or 1),
         blocking_threads=THREADS,
         log_level=LogLevels.error,
+        log_dictconfig=logs.configuration(logs.format_of(settings), quiet=quiet),
         respawn_failed_workers=True,
         workers_kill_timeout=10,
         websockets=False,
     )
     server.on_startup(on_ready)
-    server.serve(target_loader=partial(load, settings), wrap_loader=False)
+    with tempfile.TemporaryDirectory(prefix="llmtrack-metrics-") as folder:  # private to this user and this run
+        os.environ[FOLDER_VARIABLE] = folder
+        server.serve(target_loader=partial(load, settings, Path(folder)), wrap_loader=False)
 
 
-def load(settings: Settings) -> Any:
-    """The application of one worker, with connections and a sweeper of its own."""
+def load(settings: Settings, figures: Path) -> Any:
+    """The application of one worker, with connections and a sweeper of its own; workers count together in `figures`."""
     from llmtrack.collector.app import create_app, start_sweeper
+    from llmtrack.collector.metrics import Metrics
     from llmtrack.collector.models import ChatClient
     from llmtrack.store.mongo import connect
 
     store = connect(settings)
-    start_sweeper(settings, store)
-    return create_app(settings, store, ChatClient(settings))
+    metrics = Metrics(figures)
+    start_sweeper(settings, store, metrics)
+    return create_app(settings, store, ChatClient(settings), metrics)
 
 
 def check_readers(settings: Settings, host: str) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from llmtrack.collector.delta import Citation, merged
 from llmtrack.collector.failures import ModelError
-from llmtrack.collector.models import ChatClient, Messages
+from llmtrack.collector.models import Messages, Model
 from llmtrack.collector.record import Record
 from llmtrack.config import Group
 from llmtrack.model import QueryBody
@@ -23,7 +23,7 @@ MAX_CHARACTERS = 60_000
 class Turn:
     """Asks the group's model and records both ends, however it goes. `error` is set when the model failed."""
 
-    def __init__(self, body: QueryBody, group: Group, record: Record, client: ChatClient) -> None:
+    def __init__(self, body: QueryBody, group: Group, record: Record, client: Model) -> None:
         self.turn_id = secrets.token_hex(8)
         self.error: ModelError | None = None
         self._body, self._group, self._record, self._client = body, group, record, client

@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
+import pymongo
 from pymongo import MongoClient, WriteConcern
 from pymongo.errors import (
     ConfigurationError,
@@ -95,9 +96,9 @@ class Store:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def ping(self) -> None:
-        """Raise StoreUnavailable unless the server answers."""
-        with reachable():
+    def ping(self, timeout_s: float | None = None) -> None:
+        """Raise StoreUnavailable unless the server answers, within `timeout_s` when it is given."""
+        with reachable(), pymongo.timeout(timeout_s):
             self.client.admin.command("ping")
 
     def ensure_indexes(self) -> None:

@@ -232,10 +232,6 @@ def test_only_listed_origins_may_read_when_there_is_a_list(
         assert answer.status == (201 if allowed else 403)
 
 
-def test_alive(collector: Browser) -> None:
-    assert collector.get("/healthz").json == {"status": "ok"}
-
-
 def test_unknown_paths_answer_in_json(collector: Browser) -> None:
     assert "error" in collector.get("/nowhere").json
     assert collector.get("/session/nobody").status == 404

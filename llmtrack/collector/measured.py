@@ -1,0 +1,37 @@
+"""A model whose answers are timed: the latency of each, the time to its first word, and what failed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator
+from contextlib import closing
+
+from llmtrack.collector.delta import Delta
+from llmtrack.collector.failures import CONFIGURATION, TIMED_OUT, ModelError
+from llmtrack.collector.metrics import Metrics
+from llmtrack.collector.models import Messages, Model
+from llmtrack.config import Group
+
+KINDS = {CONFIGURATION: "configuration", TIMED_OUT: "timeout"}
+
+
+class Measured:
+    """Streams what `model` streams, and counts it in `metrics`. An answer that nobody waited for is not counted."""
+
+    def __init__(self, model: Model, metrics: Metrics) -> None:
+        self._model, self._metrics = model, metrics
+
+    def stream(self, group: Group, messages: Messages) -> Generator[Delta]:
+        """See ChatClient.stream."""
+        asked, answered = time.monotonic(), False
+        try:
+            with closing(self._model.stream(group, messages)) as deltas:
+                for delta in deltas:
+                    if delta.text and not answered:
+                        answered = True
+                        self._metrics.first_token.labels(group.name).observe(time.monotonic() - asked)
+                    yield delta
+        except ModelError as error:
+            self._metrics.model_errors.labels(group.name, KINDS.get(error.status, "failed")).inc()
+            raise
+        self._metrics.model.labels(group.name).observe(time.monotonic() - asked)
