@@ -59,6 +59,7 @@ class Settings(BaseSettings):
     data_dir: Path = Field(default_factory=lambda: user_data_path("llmtrack"))
     embedded_linger_s: float = Field(default=60, ge=0, description="The embedded server outlives its last user")
     secret_key: SecretStr | None = Field(default=None, description="Signs cookies and tokens; default: made once")
+    ingest_key: SecretStr | None = Field(default=None, description="Servers of applications show it to write and ask")
     redact_key: SecretStr | None = Field(default=None, description="Keys the hashes and pseudonyms of exports")
     allowed_origins: list[str] = Field(default=["*"], description="Pages that may send events")
     silent_after_s: float = Field(default=SILENT_AFTER_S, gt=0, description="The server ends sessions this silent")

@@ -11,6 +11,7 @@ from werkzeug.exceptions import HTTPException
 
 from llmtrack.collector.access import Access, secret_key
 from llmtrack.collector.chat import chat_routes
+from llmtrack.collector.completions import completion_routes
 from llmtrack.collector.ingest import Refused, ingest_routes
 from llmtrack.collector.models import ChatClient
 from llmtrack.collector.pages import page_routes
@@ -33,6 +34,7 @@ def create_app(settings: Settings, store: Store, chat_client: ChatClient) -> Fla
     access = Access(secret_key(settings))
     app.register_blueprint(ingest_routes(settings, store, access))
     app.register_blueprint(chat_routes(settings, store, Chats(store), chat_client, access))
+    app.register_blueprint(completion_routes(settings, store, chat_client))
     app.register_blueprint(page_routes(settings, access))
 
     @app.get("/session/<path:session_id>")

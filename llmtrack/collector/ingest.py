@@ -17,6 +17,7 @@ from pydantic import BaseModel, ValidationError
 from llmtrack import model
 from llmtrack.collector.access import Access
 from llmtrack.collector.groups import assign
+from llmtrack.collector.ingest_key import is_server
 from llmtrack.config import Settings
 from llmtrack.errors import LlmtrackError
 from llmtrack.store.mongo import Store
@@ -75,28 +76,31 @@ def ingest_routes(settings: Settings, store: Store, access: Access) -> Blueprint
     @routes.post("/api/session/event")
     def event() -> ResponseReturnValue:
         body = read_body(request, model.EventsBody)
-        return _store_events(store, access, body, None)
+        return _store_events(store, access, body, None, is_server(request, settings))
 
     @routes.post("/api/session/end")
     def end() -> ResponseReturnValue:
         body = read_body(request, model.EndBody)
         left = datetime.fromtimestamp(body.t / 1000, UTC) if body.t else datetime.now(UTC)
-        return _store_events(store, access, body, min(left, datetime.now(UTC)))
+        return _store_events(store, access, body, min(left, datetime.now(UTC)), is_server(request, settings))
 
     return routes
 
 
-def _store_events(store: Store, access: Access, body: model.EventsBody, end: datetime | None) -> ResponseReturnValue:
+def _store_events(
+    store: Store, access: Access, body: model.EventsBody, end: datetime | None, from_server: bool
+) -> ResponseReturnValue:
     if body.token is not None and not access.check(body.session_id, body.token):
         raise Refused(403, "token: it does not belong to this session.", "Send the one that start answered.")
+    shape = model.ServerEvent if from_server and body.id else model.Event  # a batch with an id needs no n
     events, rejected = [], []
     for given in body.events:
         try:
-            events.append(model.Event.model_validate(given).stored())
+            events.append(shape.model_validate(given).stored())
         except ValidationError as error:
             rejected.append({"n": given.get("n") if isinstance(given, dict) else None, "why": reason(error)})
     extra = {"clock_offset_ms": round(body.sent_at - time.time() * 1000)} if body.sent_at else None
-    stored = store.append(body.session_id, events, end=end, extra=extra if events or end else None)
+    stored = store.append(body.session_id, events, end=end, extra=extra if events or end else None, once=body.id)
     return jsonify(accepted=stored.accepted, duplicates=stored.duplicates, rejected=rejected), 202
 
 

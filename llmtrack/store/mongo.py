@@ -40,8 +40,9 @@ INDEXES: tuple[tuple[list[tuple[str, int]], bool], ...] = (  # keys, unique
     ([("end_time", 1)], False),
     ([("experiment_id", 1)], False),
 )
-_HEAD = ("rev", "received", "event_count", "last_n", "last_t", "start_time", "end_time", "ended_by")
+_HEAD = ("rev", "received", "event_count", "last_n", "last_t", "start_time", "end_time", "ended_by", "applied")
 _TRIES = 100
+_KEYS_KEPT = 100  # of batches that are stored once; a sender tries again long before as many others came
 
 Document = dict[str, Any]
 
@@ -138,12 +139,19 @@ class Store:
         return new
 
     def append(
-        self, session_id: str, events: Iterable[Document], *, end: datetime | None = None, extra: Document | None = None
+        self,
+        session_id: str,
+        events: Iterable[Document],
+        *,
+        end: datetime | None = None,
+        extra: Document | None = None,
+        once: str | None = None,
     ) -> Appended:
         """Store the events that are new, in order of t, and end the session when `end` is given.
 
-        An event with `n` is stored once; one without (the server's own) always. A session that had ended by silence
-        is open again. `extra` holds further fields to set. Raises UnknownSession, StoreUnavailable.
+        An event with `n` is stored once; one without (the server's own) always, but a batch with the key `once` is
+        stored once as a whole. A session that had ended by silence is open again. `extra` holds further fields to
+        set. Raises UnknownSession, StoreUnavailable.
         """
         batch = list(events)
         for attempt in range(_TRIES):
@@ -151,11 +159,15 @@ class Store:
                 head = self.sessions.find_one({"session_id": session_id}, dict.fromkeys(_HEAD, 1))
                 if head is None:
                     raise UnknownSession(f"No session {session_id!r}.", "Start it first: POST /api/session/start.")
+                if once and once in (head.get("applied") or []):
+                    return Appended(0, len(batch))
                 fresh, received = _new_events(head, batch)
                 done = Appended(len(fresh), len(batch) - len(fresh))
                 if not fresh and end is None and extra is None:
                     return done
                 update = _update(head, fresh, received, end, extra or {})
+                if once:
+                    update.setdefault("$push", {})["applied"] = {"$each": [once], "$slice": -_KEYS_KEPT}
                 same = {"_id": head["_id"], "rev": head.get("rev")}
                 if self.sessions.update_one(same, update).matched_count:
                     return done

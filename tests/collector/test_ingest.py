@@ -41,6 +41,37 @@ def event(number: int, **more: object) -> dict:
     return {"n": number, "t": 1_700_000_000_000 + number * 10, "type": "click", "data": {"x": number}, **more}
 
 
+SERVERS = {
+    # configured key, headers, whether the body has an id: whether events may lack n
+    "a server with the key": ("secret", {"Authorization": "Bearer secret"}, True, True),
+    "a server with a wrong key": ("secret", {"Authorization": "Bearer other"}, True, False),
+    "a page": ("secret", {}, True, False),
+    "a batch that could be stored twice": ("secret", {"Authorization": "Bearer secret"}, False, False),
+    "a program of this machine": (None, {}, True, True),
+    "a page of this machine": (None, {"Origin": "http://127.0.0.1"}, True, False),
+}
+
+
+@pytest.mark.parametrize("case", SERVERS)
+def test_events_of_an_applications_server_need_no_number(
+    settings: Settings, store: Store, serve: Callable[[Flask], str], case: str
+) -> None:
+    key, headers, with_id, accepted = SERVERS[case]
+    given = load_settings(MONGODB_URI=settings.mongodb_uri, secret_key="for tests only", ingest_key=key)
+    collector = Browser(serve(create_app(given, store, ChatClient(given))))
+    session_id = started(collector)["session_id"]
+    events = [{"t": 1_700_000_000_000, "type": "prompt", "data": {"text": "Why?"}}]
+    body = {"session_id": session_id, "events": events, **({"id": "batch-1"} if with_id else {})}
+    answer = collector.post("/api/session/event", body, **headers)
+    if accepted:
+        assert answer.json == {"accepted": 1, "duplicates": 0, "rejected": []}
+        assert collector.post("/api/session/event", body, **headers).json["duplicates"] == 1
+        assert store.find(session_id)["events"] == events
+    else:
+        assert answer.json["accepted"] == 0
+        assert answer.json["rejected"][0]["why"].startswith("n: ")
+
+
 def test_start_answers_who_and_when(collector: Browser, store: Store) -> None:
     answer = collector.post(
         "/api/session/start",
