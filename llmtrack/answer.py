@@ -17,7 +17,7 @@ class Asked(NamedTuple):
 
 
 def asked(messages: object) -> Asked | None:
-    """What the messages of a chat completion ask; None when no user speaks in them.
+    """What the messages of a call ask, or the text that stands for them; None when no user speaks in them.
 
     >>> asked([{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Why?"}])
     Asked(text='Why?', again=False)
@@ -26,12 +26,14 @@ def asked(messages: object) -> Asked | None:
     >>> asked([{"role": "user", "content": "Why?"}, {"role": "assistant"}, {"role": "tool", "content": "42"}])
     Asked(text='Why?', again=True)
     """
+    if isinstance(messages, str):
+        return Asked(well_formed(messages))
     again = False
     for message in reversed(messages if isinstance(messages, list) else []):
-        role = message.get("role") if isinstance(message, dict) else None
-        if role == "user":
+        who = message.get("role") or message.get("type") if isinstance(message, dict) else None
+        if who == "user":
             return Asked(_said(message.get("content")), again)
-        again = again or role in ("assistant", "tool", "function")
+        again = again or who in ("tool", "function", "function_call_output")
     return None
 
 
@@ -55,14 +57,15 @@ class Answer:
         self._usage: dict[str, int] | None = None
         self._tools: tuple[str, ...] = ()
         self._pieces: list[str] = []
-        self._asked = time.monotonic()
+        self._asked = self._came = time.monotonic()
 
     def ask(self) -> None:
         """The model is asked now."""
-        self._asked = time.monotonic()
+        self._asked = self._came = time.monotonic()
 
     def add(self, delta: Delta) -> None:
         """A piece has come."""
+        self._came = time.monotonic()
         self.model = delta.model or self.model
         self._usage = delta.usage or self._usage
         self.citations = merged(self.citations, delta.citations)
@@ -78,8 +81,12 @@ class Answer:
         return "".join(self._pieces)
 
     def end(self, error: str | None, *, complete: bool) -> dict[str, Any]:
-        """What was said, by whom, and what went wrong. An answer that is not `complete` is marked partial."""
-        self.latency_ms = ms_since(self._asked)
+        """What was said, by whom, and what went wrong.
+
+        An answer that is not `complete` is marked partial; whoever left did so after its last piece.
+        """
+        left = bool(self._pieces) and not (complete or error)
+        self.latency_ms = int(((self._came if left else time.monotonic()) - self._asked) * 1000)
         outcome: dict[str, Any] = {"model": self.model, "provider": self.provider}
         text = self.text
         self._said = bool(text) or not error
@@ -105,5 +112,5 @@ class Answer:
 
 
 def ms_since(start: float) -> int:
-    """Milliseconds since a moment of time.monotonic()."""
-    return round((time.monotonic() - start) * 1000)
+    """Whole milliseconds since a moment of time.monotonic(): rounded up, an answer might overtake the next question."""
+    return int((time.monotonic() - start) * 1000)

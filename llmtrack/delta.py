@@ -54,6 +54,35 @@ def read_chunk(chunk: object) -> tuple[Delta, str | None]:
     return delta, finish if isinstance(finish, str) else None
 
 
+def read_response(event: object) -> Delta:
+    """The piece in an event of OpenAI's Responses API, or in a whole response of it.
+
+    >>> read_response({"type": "response.output_text.delta", "delta": "Hi"}).text
+    'Hi'
+    >>> read_response({"output": [{"type": "message", "content": [{"type": "output_text", "text": "Hi"}]}]}).text
+    'Hi'
+    """
+    fields = _object(event)
+    if fields.get("type") == "response.output_text.delta":
+        return Delta(_text(fields.get("delta")))
+    whole = _object(fields.get("response")) or fields  # the last event of a stream holds the whole response
+    output = whole.get("output")
+    items = [_object(item) for item in output] if isinstance(output, list) else []
+    contents = [item["content"] for item in items if isinstance(item.get("content"), list)]
+    parts = [_object(part) for content in contents for part in content]
+    usage = _object(whole.get("usage"))
+    names = {"prompt_tokens": "input_tokens", "completion_tokens": "output_tokens", "total_tokens": "total_tokens"}
+    called = [_text(item.get("name")) for item in items if item.get("type") == "function_call"]
+    citations = (citation for part in parts for citation in _citations({}, part))
+    return Delta(
+        text="" if "response" in fields else "".join(_text(part.get("text")) for part in parts),
+        citations=merged((), citations),
+        model=whole["model"] if isinstance(whole.get("model"), str) and whole["model"] else None,
+        usage=_usage({ours: usage.get(theirs) for ours, theirs in names.items()}),
+        tools=tuple(called),
+    )
+
+
 def merged(known: tuple[Citation, ...], more: Iterator[Citation] | tuple[Citation, ...]) -> tuple[Citation, ...]:
     """Citations without repeats, in the order in which they first came; a title that comes later is kept.
 
