@@ -27,6 +27,7 @@ SILENT_AFTER_S: Final = 30 * 60  # a session without end that is silent for long
 
 MAX_BODY_BYTES: Final = 256 * 1024
 MAX_EVENTS: Final = 500
+MAX_COMPLETION_BYTES: Final = 16 * 1024 * 1024  # a chat's messages, which may hold pictures
 MAX_N: Final = 2**31
 MAX_TEXT: Final = 100_000  # characters of one string in an event
 MAX_DEPTH: Final = 12
@@ -155,10 +156,14 @@ class TrackerEvent(Event):
 
 
 class EventsBody(Body):
-    """POST /api/session/event. `events` is checked one by one, so that one bad event never costs the others."""
+    """POST /api/session/event. `events` is checked one by one, so that one bad event never costs the others.
+
+    A body with an `id` is stored once, however often it is sent: for events that have no `n` to tell it by.
+    """
 
     session_id: SessionId
     token: str | None = None
+    id: Name | None = None
     sent_at: float | None = None
     events: list[Any] = Field(default_factory=list, max_length=MAX_EVENTS)
 
@@ -167,6 +172,17 @@ class EndBody(EventsBody):
     """POST /api/session/end: may carry last events; `t` is when the visitor left (epoch ms, server clock)."""
 
     t: float | None = Field(default=None, gt=0, lt=MAX_T_MS)
+
+
+class CompletionBody(Body):
+    """POST /v1/chat/completions: what OpenAI's API takes. All that is not read here is passed on as it came."""
+
+    model_config = ConfigDict(extra="allow")
+
+    messages: list[dict[str, Any]] = Field(min_length=1)
+    model: str | None = None
+    stream: bool | None = None
+    user: str | None = None
 
 
 class QueryBody(Body):

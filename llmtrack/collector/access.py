@@ -2,7 +2,7 @@
 
 - a session's token, from its start: in the body, or as a bearer; writes to this one session until it expires
 - a user's cookie, which browsers send to this origin only: the user's own chats, and turns in the user's own sessions
-- the ingest key, as a bearer: writes to any session
+- the ingest key, as a bearer: writes to any session, asks the models
 - the admin token, as a bearer: reads any session
 """
 
@@ -97,6 +97,22 @@ class Access:
     def is_writer(self, request: Request) -> bool:
         """Whether the ingest key comes with the request: a server that writes for its own users."""
         return _same(_bearer(request), self._ingest_key)
+
+    def must_ask(self, request: Request) -> None:
+        """Raise Denied unless the request may spend the owner's tokens: it shows the ingest key, or none is set and a
+        program of this machine asks (not a page in a browser on it).
+        """
+        if self.is_writer(request) or not (self._ingest_key or "Origin" in request.headers or not _is_local(request)):
+            return
+        if self._ingest_key:
+            raise Denied(
+                401, "The API key is not this collector's ingest key.", "Send it as: Authorization: Bearer KEY."
+            )
+        raise Denied(
+            401,
+            "Without an ingest key only programs on the collector's own machine may ask its models.",
+            "Set LLMTRACK_INGEST_KEY on the collector, and send it as: Authorization: Bearer KEY.",
+        )
 
     def must_write(self, request: Request, session_id: str, token: str | None) -> None:
         """Raise Denied unless the request shows the session's token or the ingest key.

@@ -13,6 +13,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from llmtrack.collector import origins
 from llmtrack.collector.access import Access, Denied
 from llmtrack.collector.chat import chat_routes
+from llmtrack.collector.completions import completion_routes
 from llmtrack.collector.health import health_routes
 from llmtrack.collector.ingest import Refused, ingest_routes
 from llmtrack.collector.measured import Measured
@@ -49,8 +50,10 @@ def create_app(settings: Settings, store: Store, chat_client: ChatClient, metric
     spool = Spool(settings.data_dir / "spool.sqlite", round(limits.max_mb * 1e6), limits.max_age_days * DAY_S)
     durable = app.extensions["llmtrack"] = DurableStore(store, spool)
     metrics.spool = spool
+    model = Measured(chat_client, metrics)
     app.register_blueprint(ingest_routes(settings, durable, access, metrics))
-    app.register_blueprint(chat_routes(settings, durable, Chats(store), Measured(chat_client, metrics), access))
+    app.register_blueprint(chat_routes(settings, durable, Chats(store), model, access))
+    app.register_blueprint(completion_routes(settings, durable, model, access))
     app.register_blueprint(health_routes(store, metrics, guard=lambda: access.must_read(request)))
     if hops := settings.proxy_hops:  # outermost, so that everything inside sees who asks
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops)  # type: ignore[method-assign]

@@ -13,16 +13,15 @@ from flask.typing import ResponseReturnValue
 
 from llmtrack.collector import origins
 from llmtrack.collector.access import Access
-from llmtrack.collector.groups import assign
+from llmtrack.collector.groups import group_for
 from llmtrack.collector.ingest import Refused, read_body
 from llmtrack.collector.models import Model
 from llmtrack.collector.record import Record
-from llmtrack.collector.turn import Turn
-from llmtrack.config import Group, Settings
+from llmtrack.collector.turn import Turn, answer
+from llmtrack.config import Settings
 from llmtrack.model import QueryBody
 from llmtrack.store.chats import Chats
 from llmtrack.store.durable import DurableStore
-from llmtrack.store.mongo import Document
 
 log = logging.getLogger("llmtrack")
 
@@ -49,9 +48,11 @@ def chat_routes(settings: Settings, store: DurableStore, chats: Chats, chat_clie
             body.trackingSessionId,
             lambda session: access.may_log(caller, session, body.token),
         )
-        turn = Turn(body, _group(settings, record, user_id), record, chat_client)
+        group, notice = group_for(settings, record.owner, user_id)
+        record.notices += filter(None, [notice])
+        turn = Turn(body.sessionId, group, record)
         # a failure before the first word is known while the status can still tell it
-        pieces = turn.answer()
+        pieces = answer(turn, body, group, record, chat_client)
         first = next(pieces, None)
         if first is not None and (body.stream or "text/event-stream" in request.headers.get("Accept", "")):
             response = Response(_events(turn, first, pieces), mimetype="text/event-stream")
@@ -90,23 +91,6 @@ def chat_routes(settings: Settings, store: DurableStore, chats: Chats, chat_clie
         return response
 
     return routes
-
-
-def _group(settings: Settings, record: Record, user_id: str) -> Group:
-    """The group of the visit, else the one that its user, or the one who asks, is assigned to."""
-    owner: Document = {key: value for key, value in record.owner.items() if isinstance(value, str)}
-    experiment = owner.get("experiment_id", "")
-    if experiment not in settings.experiments:
-        experiment = settings.experiment or ""
-    groups = settings.experiments[experiment].groups
-    wanted = owner.get("model_group")
-    for group in groups:
-        if group.name == wanted:
-            return group
-    group = assign(experiment, groups, owner.get("user_id") or user_id)
-    if wanted:
-        record.notices.append(f"Group {wanted!r} of this visit is not configured any more: {group.name!r} answers.")
-    return group
 
 
 def _events(turn: Turn, first: str, pieces: Generator[str]) -> Iterator[bytes]:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+import secrets
 import time
 from collections.abc import Generator
+from typing import Any
 
-from llmtrack.collector.delta import Delta
+from llmtrack.answer import asked
 from llmtrack.config import DEMO
+from llmtrack.delta import Delta
 
 DELAY_S = 0.02  # between two words: about the pace of a quick model
 
@@ -173,6 +176,24 @@ def answer(messages: list[dict[str, str]], delay_s: float = DELAY_S) -> Generato
     for word in words:
         time.sleep(delay_s)
         yield Delta(word, model=DEMO)
+
+
+def complete(call: dict[str, Any], delay_s: float = DELAY_S) -> Generator[dict[str, Any]]:
+    """The same to a call of OpenAI's API and in its shape: chunks, or one whole completion."""
+    question = asked(call["messages"])
+    head = {"id": f"chatcmpl-{secrets.token_hex(12)}", "created": int(time.time()), "model": DEMO}
+    words = answer([{"content": question.text if question else ""}], delay_s)
+    if not call["stream"]:
+        message = {"role": "assistant", "content": "".join(word.text for word in words)}
+        choice = {"index": 0, "message": message, "finish_reason": "stop"}
+        yield {**head, "object": "chat.completion", "choices": [choice]}
+        return
+    for word in words:
+        delta = {"role": "assistant", "content": word.text}
+        choice = {"index": 0, "delta": delta, "finish_reason": None}
+        yield {**head, "object": "chat.completion.chunk", "choices": [choice]}
+    end = {"index": 0, "delta": {}, "finish_reason": "stop"}
+    yield {**head, "object": "chat.completion.chunk", "choices": [end]}
 
 
 def text_for(question: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import NamedTuple
 
 import httpx2
 from openai import APIConnectionError, APIError, APIStatusError, APITimeoutError
@@ -17,12 +18,24 @@ MAX_DETAIL = 200
 _SECRET = re.compile(r"(?i)\b(bearer\s+|(sk|pk|rk|pplx|gsk|xai|key)[-_])[\w*.-]{4,}")
 
 
-class ModelError(LlmtrackError):
-    """The model gave no answer, or not all of it. `status` is what the collector answers: 502, 503 or 504."""
+class Refusal(NamedTuple):
+    """A provider's refusal of the question itself: what whoever asked can mend, or wait for."""
 
-    def __init__(self, status: int, message: str, hint: str = "") -> None:
+    status: int
+    code: str | None = None
+    param: str | None = None
+
+
+class ModelError(LlmtrackError):
+    """The model gave no answer, or not all of it. `status` is what the collector answers: 502, 503 or 504.
+
+    `refusal` is the provider's own status when it refused the question, not the way in which it was asked.
+    """
+
+    def __init__(self, status: int, message: str, hint: str = "", refusal: Refusal | None = None) -> None:
         super().__init__(message, hint)
         self.status = status
+        self.refusal = refusal
 
 
 def explain(error: Exception, group: Group, host: str, key: str, timeout_s: float, started: bool) -> ModelError:
@@ -66,12 +79,17 @@ def _refused(error: APIStatusError, group: Group, host: str, key: str, address: 
             f"Correct model of group {group.name!r} in llmtrack.toml, or {address}.",
         )
     if status == 429:
-        return ModelError(
-            FAILED, f"Model {group.model!r} is asked too often, or its quota is used up (429).", "Try again later."
-        )
+        message = f"Model {group.model!r} is asked too often, or its quota is used up (429)."
+        return ModelError(FAILED, message, "Try again later.", _refusal(error))
     if status < 500:
-        return ModelError(FAILED, f"Model {group.model!r} refused the question ({status}){detail}.")
+        message = f"Model {group.model!r} refused the question ({status}){detail}."
+        return ModelError(FAILED, message, refusal=_refusal(error))
     return ModelError(FAILED, f"Model {group.model!r} failed ({status}){detail}.", "Try again.")
+
+
+def _refusal(error: APIStatusError) -> Refusal:
+    code, param = (value if isinstance(value, str) else None for value in (error.code, error.param))
+    return Refusal(error.status_code, code, param)
 
 
 def _detail(body: object, key: str) -> str:

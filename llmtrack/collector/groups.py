@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections.abc import Mapping
+from typing import Any
 
-from llmtrack.config import Group
+from llmtrack.config import Group, Settings
 
 
 def assign(experiment_id: str, groups: list[Group], user_id: str) -> Group:
@@ -18,6 +20,25 @@ def assign(experiment_id: str, groups: list[Group], user_id: str) -> Group:
         (group for group in groups if group.weight > 0),
         key=lambda group: -group.weight / math.log(_uniform(experiment_id, group.name, user_id)),
     )
+
+
+def group_for(settings: Settings, owner: Mapping[str, Any], user_id: str) -> tuple[Group, str | None]:
+    """The group of a visit, else the one that its user, or the one who asks, is assigned to; and a notice.
+
+    `owner` holds what the visit's document says of itself: user_id, model_group, experiment_id, or nothing.
+    """
+    known = {key: value for key, value in owner.items() if isinstance(value, str)}
+    experiment = known.get("experiment_id", "")
+    if experiment not in settings.experiments:
+        experiment = settings.experiment or ""
+    groups = settings.experiments[experiment].groups
+    wanted = known.get("model_group")
+    for group in groups:
+        if group.name == wanted:
+            return group, None
+    group = assign(experiment, groups, known.get("user_id") or user_id)
+    notice = f"Group {wanted!r} of this visit is not configured any more: {group.name!r} answers." if wanted else None
+    return group, notice
 
 
 def _uniform(*parts: str) -> float:

@@ -112,7 +112,7 @@ def _store_events(
         except ValidationError as error:
             rejected.append({"n": given.get("n") if isinstance(given, dict) else None, "why": reason(error)})
     extra = {"clock_offset_ms": round(body.sent_at - time.time() * 1000)} if body.sent_at else None
-    stored = store.append(body.session_id, events, end=end, extra=extra if events or end else None)
+    stored = store.append(body.session_id, events, end=end, extra=extra if events or end else None, once=body.id)
     metrics.batch(stored.accepted, stored.duplicates, rejected)
     return jsonify(accepted=stored.accepted, duplicates=stored.duplicates, rejected=rejected), 202
 

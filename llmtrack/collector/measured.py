@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import closing
+from typing import Any, TypeVar
 
-from llmtrack.collector.delta import Delta
 from llmtrack.collector.failures import CONFIGURATION, TIMED_OUT, ModelError
 from llmtrack.collector.metrics import Metrics
-from llmtrack.collector.models import Messages, Model
+from llmtrack.collector.models import Messages, Model, Piece
 from llmtrack.config import Group
+from llmtrack.delta import Delta
 
+Each = TypeVar("Each")
 KINDS = {CONFIGURATION: "configuration", TIMED_OUT: "timeout"}
 
 
@@ -23,14 +25,21 @@ class Measured:
 
     def stream(self, group: Group, messages: Messages) -> Generator[Delta]:
         """See ChatClient.stream."""
+        return self._timed(group, self._model.stream(group, messages), lambda delta: delta)
+
+    def complete(self, group: Group, call: dict[str, Any]) -> Generator[Piece]:
+        """See ChatClient.complete."""
+        return self._timed(group, self._model.complete(group, call), lambda piece: piece.delta)
+
+    def _timed(self, group: Group, pieces: Generator[Each], read: Callable[[Each], Delta]) -> Generator[Each]:
         asked, answered = time.monotonic(), False
         try:
-            with closing(self._model.stream(group, messages)) as deltas:
-                for delta in deltas:
-                    if delta.text and not answered:
+            with closing(pieces):
+                for piece in pieces:
+                    if read(piece).text and not answered:
                         answered = True
                         self._metrics.first_token.labels(group.name).observe(time.monotonic() - asked)
-                    yield delta
+                    yield piece
         except ModelError as error:
             self._metrics.model_errors.labels(group.name, KINDS.get(error.status, "failed")).inc()
             raise

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Generator, Iterator
+from contextlib import closing
 from typing import Any, NamedTuple, Protocol
 from urllib.parse import urlsplit
 
@@ -21,9 +22,9 @@ from openai import (
 )
 
 from llmtrack.collector import demo
-from llmtrack.collector.delta import Delta, read_chunk
 from llmtrack.collector.failures import CONFIGURATION, FAILED, ModelError, explain
 from llmtrack.config import DEMO, Group, Settings
+from llmtrack.delta import Delta, read_chunk
 
 OPENAI_URL = "https://api.openai.com/v1"
 NO_KEY = "none"  # the SDK wants one; a server of one's own usually asks for none
@@ -45,11 +46,22 @@ class Endpoint(NamedTuple):
         return urlsplit(self.base_url).netloc.rpartition("@")[2] or self.base_url
 
 
+class Piece(NamedTuple):
+    """A piece of an answer: as the provider sent it (None: nothing to pass on), and what it says."""
+
+    chunk: object
+    delta: Delta
+    finish_reason: str | None = None
+
+
 class Model(Protocol):
-    """Whoever streams an answer; see ChatClient.stream."""
+    """Whoever answers for the models; see ChatClient. Both raise ModelError, also in the middle."""
 
     def stream(self, group: Group, messages: Messages) -> Generator[Delta]:
-        """Piece by piece. Raises ModelError."""
+        """The answer's text piece by piece."""
+
+    def complete(self, group: Group, call: dict[str, Any]) -> Generator[Piece]:
+        """The answer to a call of OpenAI's API, as the provider sends it."""
 
 
 class ChatClient:
@@ -77,13 +89,45 @@ class ChatClient:
         if group.provider == DEMO:
             yield from demo.answer(messages, self._demo_delay_s)
             return
+        answered, finish_reason = False, None
+        with closing(self._pieces(group, {"model": group.model, "messages": messages, "stream": True})) as pieces:
+            for piece in pieces:
+                finish_reason = piece.finish_reason or finish_reason
+                answered = answered or bool(piece.delta.text)
+                yield piece.delta
+        if not answered:
+            raise ModelError(
+                FAILED, f"The model gave an empty answer (finish_reason: {finish_reason or 'none'}).", "Try again."
+            )
+
+    def complete(self, group: Group, call: dict[str, Any]) -> Generator[Piece]:
+        """What the group's model answers to a call of OpenAI's API: chunks, or one whole completion, as it sent them.
+
+        Closing the generator closes the connection to the model. Raises ModelError, also in the middle.
+        """
+        if group.provider == DEMO:
+            yield from (Piece(chunk, *read_chunk(chunk)) for chunk in demo.complete(call, self._demo_delay_s))
+            return
+        answered = False
+        unasked = call["stream"] and "stream_options" not in call
+        with closing(self._pieces(group, call)) as pieces:
+            for piece in pieces:
+                answered = True
+                if unasked and _only_counts(piece.chunk):  # our own wish: counted, not passed on
+                    yield piece._replace(chunk=None)
+                else:
+                    yield piece._replace(chunk=as_chunk(piece.chunk)) if call["stream"] else piece
+        if not answered:
+            raise ModelError(FAILED, "The model gave an empty answer.", "Try again.")
+
+    def _pieces(self, group: Group, call: dict[str, Any]) -> Generator[Piece]:
         endpoint = self._endpoint(group)
         started = False
         try:
-            with self._open(endpoint, group, messages) as stream:
-                for delta in _deltas(stream):
-                    started = started or bool(delta.text)
-                    yield delta
+            with self._open(endpoint, call) as stream:
+                for piece in _read(stream, streamed=call["stream"]):
+                    started = started or bool(piece.delta.text)
+                    yield piece
         except (OpenAIError, httpx2.HTTPError, ValueError) as error:
             raise explain(error, group, endpoint.host, endpoint.key, self._settings.model_timeout_s, started) from None
 
@@ -114,27 +158,26 @@ class ChatClient:
                 )
             return self._clients[endpoint]
 
-    def _open(self, endpoint: Endpoint, group: Group, messages: Messages) -> Stream[object]:
+    def _open(self, endpoint: Endpoint, call: dict[str, Any]) -> Stream[object]:
         """Ask, once more after a failure that may pass. Not after a timeout: people would wait twice as long."""
         try:
-            return self._ask(endpoint, group, messages)
+            return self._ask(endpoint, call)
         except APITimeoutError:
             raise
         except (APIConnectionError, RateLimitError, InternalServerError):
             time.sleep(RETRY_PAUSE_S)
-        return self._ask(endpoint, group, messages)
+        return self._ask(endpoint, call)
 
-    def _ask(self, endpoint: Endpoint, group: Group, messages: Messages) -> Stream[object]:
-        """Ask for an answer and for its count of tokens, where the server knows that wish."""
-        body = {"model": group.model, "messages": messages, "stream": True}
-        if endpoint.base_url not in self._without_usage:
+    def _ask(self, endpoint: Endpoint, call: dict[str, Any]) -> Stream[object]:
+        """Ask for an answer and, of a stream, for its count of tokens where the server knows that wish."""
+        if call["stream"] and "stream_options" not in call and endpoint.base_url not in self._without_usage:
             try:
-                return self._post(endpoint, {**body, "stream_options": {"include_usage": True}})
+                return self._post(endpoint, {**call, "stream_options": {"include_usage": True}})
             except APIStatusError as error:
                 if error.status_code not in (400, 422) or "stream_options" not in error.response.text:
                     raise
                 self._without_usage.add(endpoint.base_url)
-        return self._post(endpoint, body)
+        return self._post(endpoint, call)
 
     def _post(self, endpoint: Endpoint, body: dict[str, Any]) -> Stream[object]:
         # not chat.completions.create: this gives whatever fields the provider sent, as it sent them
@@ -143,29 +186,45 @@ class ChatClient:
         )
 
 
-def _deltas(stream: Stream[object]) -> Iterator[Delta]:
-    """What the server sends, piece by piece or, from one that cannot stream, at once. Raises ValueError, ModelError."""
+def _read(stream: Stream[object], *, streamed: bool) -> Iterator[Piece]:
+    """What the server sends, piece by piece or, from one that cannot stream, at once. Raises ValueError."""
     headers = stream.response.headers
-    kind = headers.get("content-type", "")
-    if "html" in kind:
-        raise ValueError("a web page")
-    chunks: Iterator[object] = iter([_json(stream)]) if "application/json" in kind else iter(stream)
-    finish_reason, answered = None, False
+    whole = "application/json" in headers.get("content-type", "")
+    if "html" in headers.get("content-type", "") or not (streamed or whole):
+        raise ValueError("no chat completion")
+    chunks: Iterator[object] = iter([_json(stream)]) if whole else iter(stream)
+    finish_reason = None
     for chunk in chunks:
         delta, finish = read_chunk(chunk)
         finish_reason = finish or finish_reason
-        answered = answered or bool(delta.text)
-        yield delta
-    framed = "transfer-encoding" in headers or "content-length" in headers
+        yield Piece(chunk, delta, finish)
+    framed = whole or "transfer-encoding" in headers or "content-length" in headers
     if not framed and finish_reason is None:  # the connection's end is the answer's end, or a break: nothing else tells
         raise httpx2.RemoteProtocolError("closed before the end")
-    if not answered:
-        raise ModelError(
-            FAILED, f"The model gave an empty answer (finish_reason: {finish_reason or 'none'}).", "Try again."
-        )
 
 
 def _json(stream: Stream[object]) -> object:
     stream.response.read()
     whole: object = stream.response.json()
+    if not isinstance(whole, dict):
+        raise ValueError("no chat completion")
     return whole
+
+
+def as_chunk(completion: object) -> object:
+    """A whole completion, from a server that cannot stream, as the only chunk of a stream; chunks stay as they are.
+
+    >>> as_chunk({"object": "chat.completion", "choices": [{"index": 0, "message": {"content": "Hi"}}]})
+    {'object': 'chat.completion.chunk', 'choices': [{'index': 0, 'delta': {'content': 'Hi'}}]}
+    """
+    choices = completion.get("choices") if isinstance(completion, dict) else None
+    if not isinstance(completion, dict) or not isinstance(choices, list):
+        return completion
+    if not any(isinstance(choice, dict) and "message" in choice for choice in choices):
+        return completion
+    renamed = [{"delta" if key == "message" else key: value for key, value in choice.items()} for choice in choices]
+    return {**completion, "object": "chat.completion.chunk", "choices": renamed}
+
+
+def _only_counts(chunk: object) -> bool:
+    return isinstance(chunk, dict) and chunk.get("choices") == [] and bool(chunk.get("usage"))

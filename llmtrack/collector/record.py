@@ -21,22 +21,25 @@ log = logging.getLogger("llmtrack")
 class Record:
     """Logs and saves one turn. The answer matters more than its record: what fails here becomes a notice.
 
-    `owner` is whom the visit belongs to, `tracked` whether the turn is logged, `notice` says why not.
+    `owner` is whom the visit belongs to, `tracked` whether the turn is logged, `notice` says why not. Without
+    `chats` the turn is logged only. `named_by` is what names the visit, for the notice that it is missing.
     """
 
     def __init__(
         self,
         store: DurableStore,
-        chats: Chats,
+        chats: Chats | None,
         user_id: str,
         chat_session_id: str,
         session_id: str | None,
         may_log: Callable[[Document], bool],
+        named_by: str = "trackingSessionId",
     ) -> None:
         self._store, self._chats = store, chats
         self._chat = (user_id, chat_session_id)
         self._may_log = may_log
         self._session_id = well_formed(session_id) if session_id else ""
+        self._named_by = named_by
         self._saved = True
         self._unlogged: list[Document] = []  # the prompt of a visit whose own start may still be on its way
         self._untracked = ""
@@ -57,7 +60,7 @@ class Record:
     def _find_owner(self) -> None:
         self._untracked = ""
         if not self._session_id:
-            self._untracked = "Not tracked: no trackingSessionId was given."
+            self._untracked = f"Not tracked: no {self._named_by} was given."
             return
         try:
             self.owner = self._store.owner(self._session_id) or {}
@@ -72,7 +75,7 @@ class Record:
 
     def turns(self) -> list[Document]:
         """The chat's last turns, oldest first."""
-        if self._saved:
+        if self._chats and self._saved:
             try:
                 return self._chats.turns(*self._chat, TURNS_READ)
             except LlmtrackError as error:
@@ -83,7 +86,7 @@ class Record:
         """Log the prompt and save it in the chat. `turn` is {"turn_id", "t", "text"}."""
         data = {"text": turn["text"], "turn_id": turn["turn_id"]}
         self._log(PROMPT, turn["t"], {**data, "regenerated": True} if regenerated else data)
-        if self._saved:
+        if self._chats and self._saved:
             try:
                 self._chats.ask(*self._chat, storable(turn), instead_of=instead_of)
             except LlmtrackError as error:
@@ -94,7 +97,7 @@ class Record:
         if self._unlogged:
             self._find_owner()
         self._log(MODEL_RESPONSE, t, {**response, "turn_id": turn_id})
-        if self._saved:
+        if self._chats and self._saved:
             try:
                 self._chats.answer(*self._chat, turn_id, storable({"t": t, **answer}))
             except LlmtrackError as error:

@@ -4,99 +4,67 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import closing
-from typing import Any
+from typing import Any, TypeVar
 
-from llmtrack.collector.delta import Citation, merged
+from llmtrack.answer import Answer, ms_since
 from llmtrack.collector.failures import ModelError
 from llmtrack.collector.models import Messages, Model
 from llmtrack.collector.record import Record
 from llmtrack.config import Group
+from llmtrack.delta import Delta
 from llmtrack.model import QueryBody
 from llmtrack.store.mongo import Document
 
 MAX_MESSAGES = 40  # of the chat's earlier turns, as context
 MAX_CHARACTERS = 60_000
 
+Piece = TypeVar("Piece")
+
 
 class Turn:
-    """Asks the group's model and records both ends, however it goes. `error` is set when the model failed."""
+    """One call of a group's model of which both ends are recorded, however it goes. `error`: the model failed."""
 
-    def __init__(self, body: QueryBody, group: Group, record: Record, client: Model) -> None:
+    def __init__(self, chat_session_id: str, group: Group, record: Record) -> None:
         self.turn_id = secrets.token_hex(8)
         self.error: ModelError | None = None
-        self._body, self._group, self._record, self._client = body, group, record, client
+        self._chat_session_id, self._record = chat_session_id, record
         self._t = time.time_ns() // 1_000_000
-        self._arrived = self._asked = time.monotonic()
-        self._pieces: list[str] = []
-        self._citations: tuple[Citation, ...] = ()
-        self._model = group.model
-        self._usage: dict[str, int] | None = None
+        self._arrived = time.monotonic()
+        self._answer = Answer(group.model, group.provider)
         self._complete = False
-        self._ttft_ms: int | None = None
-        self._latency_ms = 0
 
-    def answer(self) -> Generator[str]:
-        """The answer's text as it comes. Both ends are recorded, also when the generator is closed before its end."""
-        messages = self._begin()
-        self._asked = time.monotonic()
+    def ask(self, text: str, *, regenerated: bool = False, instead_of: str | None = None) -> None:
+        """Log the prompt: before the model is asked."""
+        prompt = {"turn_id": self.turn_id, "t": self._t, "text": text}
+        self._record.begin(prompt, regenerated=regenerated, instead_of=instead_of)
+
+    def hear(self, pieces: Generator[Piece], read: Callable[[Piece], Delta]) -> Generator[Piece]:
+        """Pass the model's pieces on. The answer is recorded, also when the generator is closed before its end."""
+        self._answer.ask()
         try:
-            with closing(self._client.stream(self._group, messages)) as deltas:
-                for delta in deltas:
-                    self._model = delta.model or self._model
-                    self._usage = delta.usage or self._usage
-                    self._citations = merged(self._citations, delta.citations)
-                    if delta.text:
-                        if not self._pieces:
-                            self._ttft_ms = _ms_since(self._asked)
-                        self._pieces.append(delta.text)
-                        yield delta.text
+            with closing(pieces):
+                for piece in pieces:
+                    self._answer.add(read(piece))
+                    yield piece
             self._complete = True
         except ModelError as error:
             self.error = error
         finally:
-            self._end()
-
-    def _begin(self) -> Messages:
-        """Log the prompt before the model is asked; return what to ask it."""
-        earlier, instead_of = self._record.turns(), None
-        if self._body.regenerate:
-            same = [index for index, turn in enumerate(earlier) if turn["text"] == self._body.query]
-            if same:
-                instead_of = earlier[same[-1]]["turn_id"]
-                earlier = earlier[: same[-1]]
-        prompt = {"turn_id": self.turn_id, "t": self._t, "text": self._body.query}
-        self._record.begin(prompt, regenerated=self._body.regenerate, instead_of=instead_of)
-        return context(self._group.system_prompt, earlier, self._body.query)
-
-    def _end(self) -> None:
-        self._latency_ms = _ms_since(self._asked)
-        text = "".join(self._pieces)
-        outcome: dict[str, Any] = {"model": self._model, "provider": self._group.provider}
-        if self.error:
-            outcome["error"] = self.error.message
-        if text or not self.error:
-            outcome["text"] = text
-            outcome["citations"] = list(self._citations)
-        if text and not self._complete:
-            outcome["partial"] = True
-        numbers: dict[str, Any] = {"latency_ms": self._latency_ms, "ttft_ms": self._ttft_ms}
-        if "text" in outcome:
-            numbers["response_length"] = len(text)
-        if self._usage:
-            numbers["usage"] = self._usage
-        # from the time the prompt came, not from the clock: an answer never lies before its question
-        t = self._t + _ms_since(self._arrived)
-        self._record.end(self.turn_id, t, {**outcome, **numbers}, {"text": text, **outcome})
+            outcome = self._answer.end(self.error.message if self.error else None, complete=self._complete)
+            response = {**outcome, **self._answer.numbers()}
+            # from the time the prompt came, not from the clock: an answer never lies before its question
+            t = self._t + ms_since(self._arrived)
+            self._record.end(self.turn_id, t, response, {"text": self._answer.text, **outcome})
 
     def about(self) -> dict[str, Any]:
         """What every response says of the turn."""
         return {
             "turn_id": self.turn_id,
-            "sessionId": self._body.sessionId,
-            "model": self._model,
-            "provider": self._group.provider,
+            "sessionId": self._chat_session_id,
+            "model": self._answer.model,
+            "provider": self._answer.provider,
             "tracked": self._record.tracked,
             "notice": self._record.notice,
         }
@@ -105,8 +73,24 @@ class Turn:
         """The whole answer, once it has ended well; else {"error"}."""
         if self.error:
             return {"error": str(self.error), **self.about()}
-        answer = {"answer": "".join(self._pieces), "citations": list(self._citations)}
-        return {**answer, "latency_ms": self._latency_ms, "ttft_ms": self._ttft_ms, **self.about()}
+        answer = {"answer": self._answer.text, "citations": list(self._answer.citations)}
+        return {**answer, "latency_ms": self._answer.latency_ms, "ttft_ms": self._answer.ttft_ms, **self.about()}
+
+
+def answer(turn: Turn, body: QueryBody, group: Group, record: Record, client: Model) -> Generator[str]:
+    """The text of the answer to a /query as it comes, in the light of the chat's earlier turns."""
+    earlier, instead_of = record.turns(), None
+    if body.regenerate:
+        same = [index for index, before in enumerate(earlier) if before["text"] == body.query]
+        if same:
+            instead_of = earlier[same[-1]]["turn_id"]
+            earlier = earlier[: same[-1]]
+    turn.ask(body.query, regenerated=body.regenerate, instead_of=instead_of)
+    messages = context(group.system_prompt, earlier, body.query)
+    with closing(turn.hear(client.stream(group, messages), lambda delta: delta)) as deltas:
+        for delta in deltas:
+            if delta.text:
+                yield delta.text
 
 
 def context(system_prompt: str, turns: list[Document], prompt: str) -> Messages:
@@ -146,7 +130,3 @@ def _pair(prompt: str, answer: str) -> Messages:
 
 def _joined(failed: str, following: str) -> str:
     return following if following.startswith(failed) else f"{failed}\n\n{following}"
-
-
-def _ms_since(start: float) -> int:
-    return round((time.monotonic() - start) * 1000)

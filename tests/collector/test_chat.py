@@ -15,11 +15,11 @@ import pytest
 from flask import Flask
 
 from llmtrack.collector import create_app
-from llmtrack.collector.delta import Delta
 from llmtrack.collector.models import ChatClient
 from llmtrack.collector.record import Record
 from llmtrack.collector.turn import context
 from llmtrack.config import Group, Settings, load_settings
+from llmtrack.delta import Delta
 from llmtrack.errors import LlmtrackError, StoreUnavailable, UnknownSession
 from llmtrack.store.chats import Chats
 from llmtrack.store.mongo import Appended, Store

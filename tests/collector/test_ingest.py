@@ -14,6 +14,7 @@ from flask.testing import FlaskClient
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
+from pydantic import SecretStr
 
 from llmtrack.collector import create_app
 from llmtrack.collector.groups import assign
@@ -44,6 +45,29 @@ def writing(session: dict) -> dict:
 
 def event(number: int, **more: object) -> dict:
     return {"n": number, "t": 1_700_000_000_000 + number * 10, "type": "click", "data": {"x": number}, **more}
+
+
+SERVERS = {
+    # headers, whether the body has an id: status, events stored when it is sent twice
+    "the key and an id": ({"Authorization": "Bearer secret"}, True, 202, 1),
+    "the key and no id": ({"Authorization": "Bearer secret"}, False, 202, 2),
+    "a wrong key": ({"Authorization": "Bearer other"}, True, 403, 0),
+    "no key": ({}, True, 401, 0),
+}
+
+
+@pytest.mark.parametrize("case", SERVERS)
+def test_events_of_an_applications_server_need_no_number(
+    settings: Settings, store: Store, serve: Callable[[Flask], str], case: str
+) -> None:
+    headers, with_id, status, count = SERVERS[case]
+    given = settings.model_copy(update={"ingest_key": SecretStr("secret")})
+    collector = Browser(serve(create_app(given, store, ChatClient(given))))
+    session_id = started(collector)["session_id"]
+    events = [{"t": 1_700_000_000_000, "type": "prompt", "data": {"text": "Why?"}}]
+    body = {"session_id": session_id, "events": events, **({"id": "batch-1"} if with_id else {})}
+    assert [collector.post("/api/session/event", body, **headers).status for _ in range(2)] == [status, status]
+    assert store.find(session_id)["events"] == events * count
 
 
 def test_start_answers_who_and_when(collector: Browser, store: Store) -> None:

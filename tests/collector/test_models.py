@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 import pytest
 
 from llmtrack.collector import demo
-from llmtrack.collector.delta import Delta, merged, read_chunk
 from llmtrack.collector.failures import ModelError
 from llmtrack.collector.models import ChatClient
 from llmtrack.config import DEMO, Group, load_settings
+from llmtrack.delta import Delta, merged, read_chunk
 from tests.collector.model_server import ANSWER, KEY, ModelServer, running
 
 ASKED = [{"role": "user", "content": "tell me"}]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import threading
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import HealthCheck, given
@@ -65,6 +65,22 @@ def test_the_servers_own_events_have_no_n_and_fall_into_place_by_t(store: Store)
     store.append(session_id, events(1, 3))
     store.append(session_id, [{"t": 1_015, "type": "prompt", "data": {"text": "hi"}}])
     assert [event["type"] for event in store.find(session_id)["events"]] == ["click", "prompt", "click", "click"]
+
+
+def test_a_batch_with_a_key_is_stored_once(store: Store) -> None:
+    store.start({"session_id": "s", "user_id": "u"})
+    batch = [{"t": 1, "type": "prompt", "data": {}}, {"t": 2, "type": "model_response", "data": {}}]
+    assert store.append("s", batch, once="a") == (2, 0)
+    assert store.append("s", batch, once="a") == (0, 2)
+    assert store.append("s", [], end=datetime.now(UTC), once="b") == (0, 0)
+    ended = store.find("s")
+    store.append("s", [], end=datetime.now(UTC) + timedelta(hours=1), once="b")
+    assert store.find("s") == ended
+    for number in range(105):
+        store.append("s", batch[:1], once=f"key {number}")
+    document = store.find("s")
+    assert document["applied"] == [f"key {number}" for number in range(5, 105)]
+    assert document["event_count"] == len(document["events"]) == 107
 
 
 def test_starting_twice_keeps_the_first(store: Store) -> None:

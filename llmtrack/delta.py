@@ -16,25 +16,32 @@ Citation = dict[str, str]  # {"url", "title"?}
 
 
 class Delta(NamedTuple):
-    """A piece of an answer. `model` is the name the provider gives; `usage` counts tokens, once known."""
+    """A piece of an answer. `model` is the name the provider gives; `usage` counts tokens, once known.
+
+    `tools` are the names of functions that the model calls instead of, or beside, speaking.
+    """
 
     text: str = ""
     citations: tuple[Citation, ...] = ()
     model: str | None = None
     usage: dict[str, int] | None = None
+    tools: tuple[str, ...] = ()
 
 
 def read_chunk(chunk: object) -> tuple[Delta, str | None]:
     """The piece in a streamed chunk or a whole completion, and its finish_reason if it has one.
 
+    Of several answers to one question (`n` above 1) the first is read, the one that choice 0 holds.
+
     >>> read_chunk({"model": "m", "choices": [{"delta": {"content": "Hi"}, "finish_reason": "stop"}]})
-    (Delta(text='Hi', citations=(), model='m', usage=None), 'stop')
+    (Delta(text='Hi', citations=(), model='m', usage=None, tools=()), 'stop')
     >>> read_chunk(["no", "chunk"])
-    (Delta(text='', citations=(), model=None, usage=None), None)
+    (Delta(text='', citations=(), model=None, usage=None, tools=()), None)
     """
     fields = _object(chunk)
     choices = fields.get("choices")
-    choice = _object(choices[0]) if isinstance(choices, list) and choices else {}
+    answers = [_object(choice) for choice in choices] if isinstance(choices, list) else []
+    choice = next((choice for choice in answers if not choice.get("index")), {})
     message = _object(choice.get("delta")) or _object(choice.get("message"))
     finish = choice.get("finish_reason")
     delta = Delta(
@@ -42,8 +49,38 @@ def read_chunk(chunk: object) -> tuple[Delta, str | None]:
         citations=merged((), _citations(fields, message)),
         model=fields["model"] if isinstance(fields.get("model"), str) and fields["model"] else None,
         usage=_usage(_object(fields.get("usage"))),
+        tools=tuple(_tools(message)),
     )
     return delta, finish if isinstance(finish, str) else None
+
+
+def read_response(event: object) -> Delta:
+    """The piece in an event of OpenAI's Responses API, or in a whole response of it.
+
+    >>> read_response({"type": "response.output_text.delta", "delta": "Hi"}).text
+    'Hi'
+    >>> read_response({"output": [{"type": "message", "content": [{"type": "output_text", "text": "Hi"}]}]}).text
+    'Hi'
+    """
+    fields = _object(event)
+    if fields.get("type") == "response.output_text.delta":
+        return Delta(_text(fields.get("delta")))
+    whole = _object(fields.get("response")) or fields  # the last event of a stream holds the whole response
+    output = whole.get("output")
+    items = [_object(item) for item in output] if isinstance(output, list) else []
+    contents = [item["content"] for item in items if isinstance(item.get("content"), list)]
+    parts = [_object(part) for content in contents for part in content]
+    usage = _object(whole.get("usage"))
+    names = {"prompt_tokens": "input_tokens", "completion_tokens": "output_tokens", "total_tokens": "total_tokens"}
+    called = [_text(item.get("name")) for item in items if item.get("type") == "function_call"]
+    citations = (citation for part in parts for citation in _citations({}, part))
+    return Delta(
+        text="" if "response" in fields else "".join(_text(part.get("text")) for part in parts),
+        citations=merged((), citations),
+        model=whole["model"] if isinstance(whole.get("model"), str) and whole["model"] else None,
+        usage=_usage({ours: usage.get(theirs) for ours, theirs in names.items()}),
+        tools=tuple(called),
+    )
 
 
 def merged(known: tuple[Citation, ...], more: Iterator[Citation] | tuple[Citation, ...]) -> tuple[Citation, ...]:
@@ -70,6 +107,14 @@ def _citations(fields: dict[str, Any], message: dict[str, Any]) -> Iterator[Cita
                 if isinstance(title, str) and title:
                     citation["title"] = well_formed(title[:MAX_TITLE])
                 yield citation
+
+
+def _tools(message: dict[str, Any]) -> Iterator[str]:
+    calls = message.get("tool_calls")
+    for call in calls if isinstance(calls, list) else ():
+        name = _object(_object(call).get("function")).get("name")
+        if isinstance(name, str) and name:
+            yield well_formed(name[:MAX_TITLE])
 
 
 def _text(content: object) -> str:
