@@ -47,11 +47,31 @@ class Experiment(BaseModel):
         return self
 
 
+class Limits(BaseModel):
+    """How much anybody may ask for, and how much a worker does at once. Rates are a minute's; 0 means no limit."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    requests_per_session: int = Field(default=600, ge=0)
+    requests_per_user: int = Field(default=600, ge=0)
+    requests_per_address: int = Field(default=12_000, ge=0)
+    queries_per_session: int = Field(default=30, ge=0)
+    queries_per_user: int = Field(default=30, ge=0)
+    queries_per_address: int = Field(default=600, ge=0)
+    concurrent_ingest: int = Field(default=96, ge=1, description="Of a worker")
+    concurrent_queries: int = Field(default=32, ge=1, description="Of a worker")
+    tokens_per_user_per_day: int | None = Field(default=None, gt=0)
+
+
 class Settings(BaseSettings):
     """Everything that can be set. Environment variables start with LLMTRACK_, but for MONGODB_URI and OPENAI_*."""
 
     model_config = SettingsConfigDict(
-        env_prefix="LLMTRACK_", env_ignore_empty=True, extra="forbid", populate_by_name=True
+        env_prefix="LLMTRACK_",
+        env_nested_delimiter="__",
+        env_ignore_empty=True,
+        extra="forbid",
+        populate_by_name=True,
     )
 
     mongodb_uri: SecretStr | None = Field(default=None, validation_alias="MONGODB_URI")
@@ -63,6 +83,7 @@ class Settings(BaseSettings):
     allowed_origins: list[str] = Field(default=["*"], description="Pages that may send events")
     silent_after_s: float = Field(default=SILENT_AFTER_S, gt=0, description="The server ends sessions this silent")
     model_timeout_s: float = Field(default=60, gt=0)
+    limits: Limits = Field(default_factory=Limits)
     openai_api_key: SecretStr | None = Field(default=None, validation_alias="OPENAI_API_KEY")
     openai_base_url: str | None = Field(default=None, validation_alias="OPENAI_BASE_URL")
     experiment: str | None = Field(default=None, description="For visits that name none; default: the first")

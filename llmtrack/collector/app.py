@@ -12,7 +12,9 @@ from werkzeug.exceptions import HTTPException
 from llmtrack.collector.access import Access, secret_key
 from llmtrack.collector.chat import chat_routes
 from llmtrack.collector.ingest import Refused, ingest_routes
+from llmtrack.collector.limits import Overload, RateLimits
 from llmtrack.collector.models import ChatClient
+from llmtrack.collector.overload import guard
 from llmtrack.collector.pages import page_routes
 from llmtrack.config import Settings
 from llmtrack.errors import LlmtrackError, StoreUnavailable, UnknownSession
@@ -31,8 +33,10 @@ def create_app(settings: Settings, store: Store, chat_client: ChatClient) -> Fla
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
     app.json.sort_keys = False  # type: ignore[attr-defined] # a document reads in its own order
     access = Access(secret_key(settings))
-    app.register_blueprint(ingest_routes(settings, store, access))
-    app.register_blueprint(chat_routes(settings, store, Chats(store), chat_client, access))
+    rates = RateLimits(settings.limits)
+    guard(app, settings.limits, rates)
+    app.register_blueprint(ingest_routes(settings, store, access, rates))
+    app.register_blueprint(chat_routes(settings, store, Chats(store), chat_client, access, rates))
     app.register_blueprint(page_routes(settings, access))
 
     @app.get("/session/<path:session_id>")
@@ -93,6 +97,12 @@ def _errors(app: Flask) -> None:
             response.headers["Retry-After"] = "5"
         return response, status
 
+    def overload(error: Overload) -> ResponseReturnValue:
+        response = jsonify(error=str(error), limit=error.limit)
+        response.headers["Retry-After"] = str(error.retry_after_s)
+        return response, error.status
+
+    app.register_error_handler(Overload, overload)
     app.register_error_handler(Refused, lambda error: answer(error, error.status))
     app.register_error_handler(UnknownSession, lambda error: answer(error, 404))
     app.register_error_handler(StoreUnavailable, lambda error: answer(error, 503))

@@ -14,6 +14,7 @@ from flask.typing import ResponseReturnValue
 from llmtrack.collector.access import Access
 from llmtrack.collector.groups import assign
 from llmtrack.collector.ingest import Refused, read_body
+from llmtrack.collector.limits import RateLimits
 from llmtrack.collector.models import ChatClient
 from llmtrack.collector.record import Record
 from llmtrack.collector.turn import Turn
@@ -25,7 +26,9 @@ from llmtrack.store.mongo import Document, Store
 log = logging.getLogger("llmtrack")
 
 
-def chat_routes(settings: Settings, store: Store, chats: Chats, chat_client: ChatClient, access: Access) -> Blueprint:
+def chat_routes(
+    settings: Settings, store: Store, chats: Chats, chat_client: ChatClient, access: Access, rates: RateLimits
+) -> Blueprint:
     """POST /query, GET /api/chats, GET and DELETE /api/chats/<sessionId>."""
     routes = Blueprint("chat", __name__)
 
@@ -33,6 +36,7 @@ def chat_routes(settings: Settings, store: Store, chats: Chats, chat_client: Cha
     def query() -> ResponseReturnValue:
         body = read_body(request, QueryBody)
         user_id, is_new = access.user(request)
+        rates.query(request.remote_addr or "unknown", user_id, body.trackingSessionId)
         record = Record(store, chats, user_id, body.sessionId, body.trackingSessionId)
         turn = Turn(body, _group(settings, record, user_id), record, chat_client)
         # a failure before the first word is known while the status can still tell it

@@ -17,6 +17,7 @@ from pydantic import BaseModel, ValidationError
 from llmtrack import model
 from llmtrack.collector.access import Access
 from llmtrack.collector.groups import assign
+from llmtrack.collector.limits import RateLimits
 from llmtrack.config import Settings
 from llmtrack.errors import LlmtrackError
 from llmtrack.store.mongo import Store
@@ -38,7 +39,7 @@ class Refused(LlmtrackError):
         self.status = status
 
 
-def ingest_routes(settings: Settings, store: Store, access: Access) -> Blueprint:
+def ingest_routes(settings: Settings, store: Store, access: Access, rates: RateLimits) -> Blueprint:
     """POST /api/session/start, /event and /end."""
     routes = Blueprint("ingest", __name__)
 
@@ -55,6 +56,7 @@ def ingest_routes(settings: Settings, store: Store, access: Access) -> Blueprint
                 f"One of: {', '.join(sorted(settings.experiments))} (llmtrack.toml).",
             )
         user_id = body.user_id or access.user(request)[0] or str(uuid.uuid4())
+        rates.user(user_id)
         group = assign(experiment_id, experiment.groups, user_id)
         session = store.start(
             {
@@ -75,20 +77,23 @@ def ingest_routes(settings: Settings, store: Store, access: Access) -> Blueprint
     @routes.post("/api/session/event")
     def event() -> ResponseReturnValue:
         body = read_body(request, model.EventsBody)
-        return _store_events(store, access, body, None)
+        return _store_events(store, access, rates, body, None)
 
     @routes.post("/api/session/end")
     def end() -> ResponseReturnValue:
         body = read_body(request, model.EndBody)
         left = datetime.fromtimestamp(body.t / 1000, UTC) if body.t else datetime.now(UTC)
-        return _store_events(store, access, body, min(left, datetime.now(UTC)))
+        return _store_events(store, access, rates, body, min(left, datetime.now(UTC)))
 
     return routes
 
 
-def _store_events(store: Store, access: Access, body: model.EventsBody, end: datetime | None) -> ResponseReturnValue:
+def _store_events(
+    store: Store, access: Access, rates: RateLimits, body: model.EventsBody, end: datetime | None
+) -> ResponseReturnValue:
     if body.token is not None and not access.check(body.session_id, body.token):
         raise Refused(403, "token: it does not belong to this session.", "Send the one that start answered.")
+    rates.session(body.session_id)
     events, rejected = [], []
     for given in body.events:
         try:

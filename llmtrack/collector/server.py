@@ -12,7 +12,8 @@ from llmtrack.config import Settings
 from llmtrack.errors import UsageError
 
 MAX_WORKERS = 4
-THREADS = 64  # of a worker: a slow model holds one each, and events must still find a free one
+STOP_S = 60  # how long a stop waits for requests in flight: as long as a model may take
+BACKLOG = 4096  # connections, most of them idle: a page keeps its own for 30 s
 
 
 def run(
@@ -30,6 +31,7 @@ def run(
     from granian.constants import Interfaces
     from granian.log import LogLevels
 
+    from llmtrack.collector.overload import threads
     from llmtrack.store.chats import Chats
     from llmtrack.store.mongo import connect
 
@@ -44,10 +46,11 @@ def run(
         port=port,
         interface=Interfaces.WSGI,
         workers=workers or min(MAX_WORKERS, os.cpu_count() or 1),
-        blocking_threads=THREADS,
+        blocking_threads=threads(settings.limits),
+        backlog=BACKLOG,
         log_level=LogLevels.error,
         respawn_failed_workers=True,
-        workers_kill_timeout=10,
+        workers_kill_timeout=STOP_S,
         websockets=False,
     )
     server.on_startup(on_ready)
