@@ -26,7 +26,8 @@ _LONE_SURROGATE = re.compile(
     rb"(?<!\\)((?:\\\\)*)(\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F])|"
     rb"(?<!\\u[dD][89abAB][0-9a-fA-F]{2})\\u[dD][c-fC-F][0-9a-fA-F]{2})"
 )
-
+_LIBRARY = re.compile(r"(?i)python|java|curl|wget|go-http|okhttp|apache-http|libwww|ruby|php|node|axios|guzzle")
+MAX_USER_AGENT = 1000
 
 Shape = TypeVar("Shape", bound=BaseModel)
 
@@ -82,8 +83,9 @@ def ingest_routes(settings: Settings, store: Store, access: Access, rates: RateL
     @routes.post("/api/session/end")
     def end() -> ResponseReturnValue:
         body = read_body(request, model.EndBody)
-        left = datetime.fromtimestamp(body.t / 1000, UTC) if body.t else datetime.now(UTC)
-        return _store_events(store, access, rates, body, min(left, datetime.now(UTC)))
+        now_ms = time.time() * 1000
+        left_ms = min(body.t, now_ms) if body.t is not None and model.plausible(body.t, round(now_ms)) else now_ms
+        return _store_events(store, access, rates, body, datetime.fromtimestamp(left_ms / 1000, UTC))
 
     return routes
 
@@ -94,13 +96,15 @@ def _store_events(
     if body.token is not None and not access.check(body.session_id, body.token):
         raise Refused(403, "token: it does not belong to this session.", "Send the one that start answered.")
     rates.session(body.session_id)
+    now_ms = time.time_ns() // 1_000_000
     events, rejected = [], []
     for given in body.events:
         try:
-            events.append(model.Event.model_validate(given).stored())
+            events.append(model.Event.model_validate(given).stored(now_ms))
         except ValidationError as error:
             rejected.append({"n": given.get("n") if isinstance(given, dict) else None, "why": reason(error)})
-    extra = {"clock_offset_ms": round(body.sent_at - time.time() * 1000)} if body.sent_at else None
+    told = body.sent_at is not None and model.plausible(body.sent_at, now_ms)
+    extra = {"clock_offset_ms": round(body.sent_at - now_ms)} if body.sent_at is not None and told else None
     stored = store.append(body.session_id, events, end=end, extra=extra if events or end else None)
     return jsonify(accepted=stored.accepted, duplicates=stored.duplicates, rejected=rejected), 202
 
@@ -137,10 +141,26 @@ def environment(sent: Mapping[str, Any], user_agent: str) -> dict[str, Any]:
     viewport = known.get("viewport")
     if not isinstance(viewport, dict) or not all(isinstance(viewport.get(k), int | float) for k in ("width", "height")):
         known.pop("viewport", None)
+    if is_bot(user_agent):
+        known["bot"] = True
     for key, value in parse_user_agent(user_agent, bool(known.get("touch"))).items():
         if not isinstance(known.get(key), str) or not known[key]:
             known[key] = value
     return known
+
+
+def is_bot(user_agent: str) -> bool:
+    """Whether a User-Agent says that it is a crawler, a preview or a monitor.
+
+    A browser that a program drives and a program's HTTP library are none: both may act for a person.
+
+    >>> is_bot("Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)"), is_bot("Python-urllib/3.13")
+    (True, False)
+    """
+    from ua_parser import parse
+
+    found = parse(user_agent[:MAX_USER_AGENT])
+    return bool(found.device and found.device.family == "Spider" and not _LIBRARY.match(user_agent))
 
 
 def parse_user_agent(user_agent: str, touch: bool = False) -> dict[str, str]:
@@ -153,16 +173,14 @@ def parse_user_agent(user_agent: str, touch: bool = False) -> dict[str, str]:
 
     if not user_agent:
         return {"device": "unknown", "browser": "unknown", "os": "unknown"}
-    found = parse(user_agent[:1000])
+    found = parse(user_agent[:MAX_USER_AGENT])
     os = found.os.family if found.os else "unknown"
     browser = found.user_agent.family if found.user_agent else "unknown"
-    device = _device(user_agent, os, found.device.family if found.device else "", touch)
+    device = "bot" if is_bot(user_agent) else _device(user_agent, os, touch)
     return {"device": device, "browser": browser, "os": os}
 
 
-def _device(user_agent: str, os: str, family: str, touch: bool) -> str:
-    if family == "Spider":
-        return "bot"
+def _device(user_agent: str, os: str, touch: bool) -> str:
     if "iPad" in user_agent or "Tablet" in user_agent or (os == "Android" and "Mobile" not in user_agent):
         return "tablet"
     if os == "Mac OS X" and touch:  # an iPad that asks for the desktop site

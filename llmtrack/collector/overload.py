@@ -73,7 +73,11 @@ def guard(app: Flask, limits: Limits, rates: RateLimits) -> None:
             g.leave = ingest.enter(address)
 
     @app.after_request
-    def leave_at_the_end(answer: Response) -> Response:
+    def leave(answer: Response) -> Response:
         if "leave" in g:
-            answer.call_on_close(g.pop("leave"))  # a streamed answer holds its place until it ends
+            give_back = g.pop("leave")
+            if answer.is_streamed:
+                answer.call_on_close(give_back)  # an answer that is still on its way holds its place
+            else:
+                give_back()
         return answer

@@ -110,7 +110,7 @@ class MongoSource(Source):
     def _heads(self, query: Document, filters: Filters) -> Iterator[Head]:
         """Heads of the matching sessions; events are fetched for those only that have no start_time."""
         fields = {"session_id": 1, "start_time": 1, **dict.fromkeys(("user_id", "model_group", "experiment_id"), 1)}
-        for _, document in self._read(query, fields | {"environment.device": 1}, COLUMNS):
+        for _, document in self._read(query, fields | {"environment.device": 1, "environment.bot": 1}, COLUMNS):
             if epoch_ms(document.get("start_time")) is None:
                 document = next((d for _, d in self._read({"_id": document["_id"]}, None, COLUMNS)), document)
             if unusable(document) is None and filters.matches(document):
@@ -145,7 +145,7 @@ class MongoSource(Source):
 
 def _projection(fields: Iterable[str]) -> dict[str, int]:
     session = ("session_id", "user_id", "model_group", "experiment_id", "start_time", "end_time")
-    where = ("device", "browser", "os", "viewport.height", "automation")
+    where = ("device", "bot", "browser", "os", "viewport.height", "automation")
     event = ("t", "type", "n", *(f"data.{field}" for field in fields))
     names = (*session, *(f"environment.{key}" for key in where), *(f"events.{key}" for key in event))
     return dict.fromkeys(names, 1)
