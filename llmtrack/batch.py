@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final, NamedTuple
@@ -17,6 +18,7 @@ Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 
 UNKNOWN: Final = "unknown"  # a group, a device or a user that nobody wrote down
+BOT: Final = "bot"  # the device of a visit that nobody made: a crawler, a monitor
 DATA: Final = "data"  # the column of whole data objects, delivered when no fields are named
 
 NAMES: Final = ("user_id", "model_group", "experiment_id")
@@ -82,6 +84,11 @@ def environment(document: Document) -> Document:
     return found if isinstance(found, dict) else {}
 
 
+def device(where: Mapping[str, Any]) -> Any:
+    """The device of an environment as it is stored; `bot` when it is marked so, whatever else it says."""
+    return BOT if where.get("bot") is True else where.get("device")
+
+
 def start_ms(document: Document) -> float | None:
     """start_time as epoch ms; without one the earliest t of the events; None when there is neither."""
     start = epoch_ms(document.get("start_time"))
@@ -122,3 +129,15 @@ def select(batch: Batch, keep: Bools) -> Batch:
         data={key: values[keep] for key, values in batch.data.items()},
         broken=batch.broken,
     )
+
+
+def without_bots(batch: Batch) -> tuple[Batch, int]:
+    """The batch without the sessions of bots; how many they were."""
+    people = np.array([device != BOT for device in batch.sessions["device"]], dtype=bool)
+    bots = int(len(people) - people.sum())
+    if not bots:
+        return batch, 0
+    of_people = select(batch, np.repeat(people, batch.counts))
+    of_people.counts = of_people.counts[people]
+    of_people.sessions = {key: np.asarray(values)[people].tolist() for key, values in batch.sessions.items()}
+    return of_people, bots

@@ -23,6 +23,7 @@ from llmtrack.batch import (
     Broken,
     Document,
     Ints,
+    device,
     environment,
     select,
 )
@@ -159,7 +160,8 @@ def _session(document: Document) -> tuple[Any, ...]:
     return (
         document["session_id"],
         *map(document.get, NAMES),
-        *map(where.get, ENVIRONMENT),
+        device(where),
+        *map(where.get, ENVIRONMENT[1:]),
         viewport.get("height") if isinstance(viewport, dict) else None,
         where.get("automation") is True,
         epoch_ms(document.get("start_time")),

@@ -59,6 +59,22 @@ class SpoolLimits(BaseModel):
     max_age_days: float = Field(default=7, gt=0, description="Of the oldest event; then no more are taken")
 
 
+class Limits(BaseModel):
+    """How much anybody may ask for, and how much a worker does at once. Rates are a minute's; 0 means no limit."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    requests_per_session: int = Field(default=600, ge=0)
+    requests_per_user: int = Field(default=600, ge=0)
+    requests_per_address: int = Field(default=12_000, ge=0)
+    queries_per_session: int = Field(default=30, ge=0)
+    queries_per_user: int = Field(default=30, ge=0)
+    queries_per_address: int = Field(default=600, ge=0)
+    concurrent_ingest: int = Field(default=96, ge=1, description="Of a worker")
+    concurrent_queries: int = Field(default=32, ge=1, description="Of a worker")
+    tokens_per_user_per_day: int | None = Field(default=None, gt=0)
+
+
 class Settings(BaseSettings):
     """Everything that can be set. Environment variables start with LLMTRACK_, but for MONGODB_URI and OPENAI_*."""
 
@@ -86,6 +102,7 @@ class Settings(BaseSettings):
     log_format: LogFormat | None = Field(default=None, description="Default: human on a terminal, else json")
     model_timeout_s: float = Field(default=60, gt=0)
     spool: SpoolLimits = Field(default_factory=SpoolLimits)
+    limits: Limits = Field(default_factory=Limits)
     openai_api_key: SecretStr | None = Field(default=None, validation_alias="OPENAI_API_KEY")
     openai_base_url: str | None = Field(default=None, validation_alias="OPENAI_BASE_URL")
     experiment: str | None = Field(default=None, description="For visits that name none; default: the first")

@@ -34,6 +34,8 @@ MAX_DEPTH: Final = 12
 MAX_KEYS: Final = 200  # members of one object or list in an event
 MAX_QUERY: Final = 32_000  # characters of one prompt
 MAX_T_MS: Final = 4_102_444_800_000  # 2100-01-01: a later stamp is an error of units, not a time
+EARLIEST_T_MS: Final = 1_577_836_800_000  # 2020-01-01: an earlier stamp is an error of units, not a time
+AHEAD_MS: Final = 24 * 3600 * 1000  # a stamp further ahead of the server's clock is no matter of zones any more
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _SESSION_ID = re.compile(r"[A-Za-z0-9._@+:~=-]{1,256}")
@@ -71,6 +73,14 @@ def storable(value: Any, depth: int = 0) -> Any:
 
 def _key(key: str) -> str:
     return well_formed(key[:MAX_KEYS].replace("\x00", "").replace("$", "\uff04").replace(".", "\uff0e"))
+
+
+def plausible(t: float, now_ms: int) -> bool:
+    """Whether a stamp can be a moment of a visit: not before 2020, nor more than a day ahead of the server's clock.
+
+    Clocks and zones that are merely wrong pass: readers move a session's clock as a whole.
+    """
+    return EARLIEST_T_MS <= t <= now_ms + AHEAD_MS
 
 
 def new_session_id(user_id: str, now_ms: int) -> str:
@@ -122,19 +132,24 @@ class StartBody(Body):
 
 
 class Event(Body):
-    """One event: `n` counts the session's tracker events from 1, `t` is epoch ms. Those of a server have no `n`."""
+    """One event: `n` counts the session's tracker events from 1, `t` is epoch ms. Those of a server have no `n`.
+
+    Fields nobody knows are kept under `data`, as far as MAX_KEYS has room for them.
+    """
+
+    model_config = ConfigDict(extra="allow")
 
     n: int | None = Field(default=None, ge=1, le=MAX_N)
-    t: int
+    t: float = Field(description="When, in epoch milliseconds; dated at arrival when it can be no moment of a visit")
     type: str
     data: dict[str, Any] = Field(default_factory=dict)
 
     @field_validator("t", mode="before")
     @classmethod
-    def _epoch_ms(cls, value: Any) -> int:
-        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < MAX_T_MS:
+    def _epoch_ms(cls, value: Any) -> float:
+        if isinstance(value, bool) or not isinstance(value, int | float):
             raise ValueError("must be a time in epoch milliseconds")
-        return round(value)
+        return value
 
     @field_validator("type")
     @classmethod
@@ -143,10 +158,14 @@ class Event(Body):
             raise ValueError("must be 1 to 100 characters without control characters")
         return well_formed(value)
 
-    def stored(self) -> dict[str, Any]:
-        """The event as it lies in the session document."""
+    def stored(self, now_ms: int) -> dict[str, Any]:
+        """The event as it lies in the session document; with `clamped` and `sent_t` when `t` is not `plausible`."""
+        given = {**self.data, **{key: value for key, value in (self.model_extra or {}).items() if key not in self.data}}
         number = {} if self.n is None else {"n": self.n}
-        return {**number, "t": self.t, "type": self.type, "data": storable(self.data)}
+        event = {**number, "t": now_ms, "type": self.type, "data": storable(given)}
+        if not plausible(self.t, now_ms):
+            return {**event, "clamped": True, "sent_t": storable(self.t)}
+        return {**event, "t": round(self.t)}
 
 
 class TrackerEvent(Event):
@@ -171,7 +190,7 @@ class EventsBody(Body):
 class EndBody(EventsBody):
     """POST /api/session/end: may carry last events; `t` is when the visitor left (epoch ms, server clock)."""
 
-    t: float | None = Field(default=None, gt=0, lt=MAX_T_MS)
+    t: float | None = None
 
 
 class CompletionBody(Body):

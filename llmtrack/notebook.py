@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from llmtrack.analysis import export, frames
-from llmtrack.batch import UNKNOWN
+from llmtrack.batch import UNKNOWN, without_bots
 from llmtrack.config import Settings, load_settings
 from llmtrack.errors import UsageError
 from llmtrack.store.source import Filters, Source, open_source
@@ -53,6 +53,7 @@ class Where(TypedDict, total=False):
     experiment: str | None
     user: str | None
     device: str | None
+    bots: bool
 
 
 class Sessions:
@@ -100,6 +101,10 @@ class Sessions:
         self.excluded.clear()
         self.repaired.clear()
         for batch in self.source.batches(self.filters, fields):
+            if not self.filters.with_bots:
+                batch, bots = without_bots(batch)
+                if bots:
+                    self.excluded["bots"] += bots
             clean = frames.clean(batch, self.now)
             self.count += len(clean.sessions)
             self.excluded.update(clean.excluded)

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from llmtrack.batch import device
 from llmtrack.cli.output import age, duration, many
 from llmtrack.model import ACTIVITY, CLICK, COPY, MODEL_RESPONSE, NEW_CHAT, PROMPT, SCROLL, SELECTION
 from llmtrack.shapes import text
@@ -103,7 +104,7 @@ def spent(numbers: Mapping[str, Any]) -> str:
 
 
 def _device(environment: Mapping[str, Any]) -> str:
-    what = ", ".join(_known(environment.get("device")))
+    what = ", ".join(_known(device(environment)))
     program = " on ".join(_known(environment.get("browser"), environment.get("os")))
     viewport = environment.get("viewport")
     sides = [viewport.get(side) for side in ("width", "height")] if isinstance(viewport, Mapping) else []

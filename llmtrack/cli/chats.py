@@ -11,6 +11,7 @@ from llmtrack.cli.amounts import amount, amounts
 from llmtrack.cli.figures import NONE, contrasts, lifts, spark
 from llmtrack.cli.options import (
     AsOf,
+    Bots,
     By,
     Control,
     Device,
@@ -71,6 +72,7 @@ def chats(
     experiment: Experiment = None,
     user: User = None,
     device: Device = None,
+    bots: Bots = False,
     as_of: AsOf = None,
     format: OutputFormat = Format.table,
     out: Out = None,
@@ -87,7 +89,15 @@ def chats(
 
     now = as_of or datetime.now(UTC)
     wanted = filters(
-        since=since, until=until, last=last, group=group, experiment=experiment, user=user, device=device, now=now
+        since=since,
+        until=until,
+        last=last,
+        group=group,
+        experiment=experiment,
+        user=user,
+        device=device,
+        bots=bots,
+        now=now,
     )
     with reading(source, wanted, now) as sessions:
         found = measured(sessions, by=by, control=control)

@@ -14,6 +14,7 @@ from llmtrack.cli.amounts import brief, percent, percents
 from llmtrack.cli.figures import NONE, Share, contrasts, points, side_by_side, spark
 from llmtrack.cli.options import (
     AsOf,
+    Bots,
     By,
     Control,
     Device,
@@ -94,6 +95,7 @@ def dropoff(
     experiment: Experiment = None,
     user: User = None,
     device: Device = None,
+    bots: Bots = False,
     as_of: AsOf = None,
     format: OutputFormat = Format.table,
     out: Out = None,
@@ -109,7 +111,15 @@ def dropoff(
 
     now = as_of or datetime.now(UTC)
     wanted = filters(
-        since=since, until=until, last=last, group=group, experiment=experiment, user=user, device=device, now=now
+        since=since,
+        until=until,
+        last=last,
+        group=group,
+        experiment=experiment,
+        user=user,
+        device=device,
+        bots=bots,
+        now=now,
     )
     with reading(source, wanted, now) as sessions:
         found = found_where(sessions, by=by, control=control)

@@ -13,6 +13,7 @@ from llmtrack.cli.aligned import Cell, Row, aligned
 from llmtrack.cli.amounts import amount, amounts, change, changes, percent, percents, probability
 from llmtrack.cli.options import (
     AsOf,
+    Bots,
     By,
     Control,
     Device,
@@ -93,6 +94,7 @@ def engagement(
     experiment: Experiment = None,
     user: User = None,
     device: Device = None,
+    bots: Bots = False,
     as_of: AsOf = None,
     format: OutputFormat = Format.table,
     out: Out = None,
@@ -108,7 +110,15 @@ def engagement(
 
     now = as_of or datetime.now(UTC)
     wanted = filters(
-        since=since, until=until, last=last, group=group, experiment=experiment, user=user, device=device, now=now
+        since=since,
+        until=until,
+        last=last,
+        group=group,
+        experiment=experiment,
+        user=user,
+        device=device,
+        bots=bots,
+        now=now,
     )
     named = [name.strip() for each in primary or () for name in each.split(",")]
     with reading(source, wanted, now) as sessions:

@@ -15,6 +15,7 @@ import typer
 from llmtrack.cli.export_file import BOM, beside, check_target, csv_header, csv_rows, jsonl_rows
 from llmtrack.cli.options import (
     AsOf,
+    Bots,
     Device,
     Experiment,
     Group,
@@ -83,6 +84,7 @@ def export(
     experiment: Experiment = None,
     user: User = None,
     device: Device = None,
+    bots: Bots = False,
     as_of: AsOf = None,
     quiet: Quiet = False,
 ) -> None:
@@ -97,7 +99,15 @@ def export(
 
     now = as_of or datetime.now(UTC)
     wanted = filters(
-        since=since, until=until, last=last, group=group, experiment=experiment, user=user, device=device, now=now
+        since=since,
+        until=until,
+        last=last,
+        group=group,
+        experiment=experiment,
+        user=user,
+        device=device,
+        bots=bots,
+        now=now,
     )
     kind = _format(format, out)
     chosen = choose(table, [name.strip() for name in columns.split(",")] if columns is not None else None)

@@ -12,6 +12,7 @@ from llmtrack.cli.aligned import Cell, aligned
 from llmtrack.cli.amounts import brief, change, changes, percent, percents, probability
 from llmtrack.cli.options import (
     AsOf,
+    Bots,
     By,
     Control,
     Device,
@@ -85,6 +86,7 @@ def funnel(
     experiment: Experiment = None,
     user: User = None,
     device: Device = None,
+    bots: Bots = False,
     as_of: AsOf = None,
     format: OutputFormat = Format.table,
     out: Out = None,
@@ -101,7 +103,15 @@ def funnel(
 
     now = as_of or datetime.now(UTC)
     wanted = filters(
-        since=since, until=until, last=last, group=group, experiment=experiment, user=user, device=device, now=now
+        since=since,
+        until=until,
+        last=last,
+        group=group,
+        experiment=experiment,
+        user=user,
+        device=device,
+        bots=bots,
+        now=now,
     )
     with reading(source, wanted, now) as sessions:
         found = count(

@@ -12,6 +12,7 @@ from llmtrack.cli.aligned import Cell, Row, aligned
 from llmtrack.cli.amounts import amount, percent, probability
 from llmtrack.cli.options import (
     AsOf,
+    Bots,
     By,
     Device,
     Experiment,
@@ -60,6 +61,7 @@ def health(
     experiment: Experiment = None,
     user: User = None,
     device: Device = None,
+    bots: Bots = False,
     as_of: AsOf = None,
     format: OutputFormat = Format.table,
     out: Out = None,
@@ -75,7 +77,15 @@ def health(
 
     now = as_of or datetime.now(UTC)
     wanted = filters(
-        since=since, until=until, last=last, group=group, experiment=experiment, user=user, device=device, now=now
+        since=since,
+        until=until,
+        last=last,
+        group=group,
+        experiment=experiment,
+        user=user,
+        device=device,
+        bots=bots,
+        now=now,
     )
     with reading(source, wanted, now) as sessions:
         found = examined(sessions, by=by)

@@ -104,6 +104,7 @@ User = Annotated[str | None, typer.Option("--user", metavar="ID", help="Only thi
 Device = Annotated[
     str | None, typer.Option("--device", metavar="NAME", help="Only this device: desktop, mobile, tablet.")
 ]
+Bots = Annotated[bool, typer.Option("--bots", help="Count the visits of bots in; else they are left out and counted.")]
 OutputFormat = Annotated[Format, typer.Option("--format", help="How to print the result.", show_choices=True)]
 Out = Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Write the result to this file.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No remarks on stderr.")]
@@ -118,6 +119,7 @@ def filters(
     experiment: str | None = None,
     user: str | None = None,
     device: str | None = None,
+    bots: bool = False,
     now: datetime | None = None,
 ) -> Filters:
     """What the shared options select; `last` counts back from `now`. Raises typer.BadParameter when they collide."""
@@ -132,4 +134,4 @@ def filters(
             raise typer.BadParameter("--last reaches back before the year 1: give less.") from None
     if since and until and until <= since:
         raise typer.BadParameter(f"--until ends at {until:%Y-%m-%d %H:%M}, before --since {since:%Y-%m-%d %H:%M}.")
-    return Filters(since=since, until=until, group=group, experiment=experiment, user=user, device=device)
+    return Filters(since=since, until=until, group=group, experiment=experiment, user=user, device=device, bots=bots)

@@ -13,6 +13,7 @@ from llmtrack.cli.amounts import brief, percent, percents
 from llmtrack.cli.figures import NONE
 from llmtrack.cli.options import (
     AsOf,
+    Bots,
     Device,
     Experiment,
     Group,
@@ -64,6 +65,7 @@ def queries(
     experiment: Experiment = None,
     user: User = None,
     device: Device = None,
+    bots: Bots = False,
     as_of: AsOf = None,
     format: OutputFormat = Format.table,
     out: Out = None,
@@ -80,7 +82,15 @@ def queries(
 
     now = as_of or datetime.now(UTC)
     wanted = filters(
-        since=since, until=until, last=last, group=group, experiment=experiment, user=user, device=device, now=now
+        since=since,
+        until=until,
+        last=last,
+        group=group,
+        experiment=experiment,
+        user=user,
+        device=device,
+        bots=bots,
+        now=now,
     )
     with reading(source, wanted, now) as sessions:
         found = ranked(sessions, limit or None)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from llmtrack.store.filters import Filters
 
 _REASONS = {  # one and several; other reasons show as they are called
+    "bots": ("visit of a bot", "visits of bots"),
     "duplicates": ("duplicate event", "duplicate events"),
     "out_of_range": ("event out of range", "events out of range"),
     "unreadable": ("unreadable document", "unreadable documents"),
@@ -63,7 +64,9 @@ def remarks(sessions: Sessions, quiet: bool) -> None:
         reasons = ", ".join(f"{count:,} {reason.replace('_', ' ')}" for reason, count in unreadable.items())
         named = "; ".join(unreadable.named)
         note(f"{many(unreadable.total(), 'document')} could not be read ({reasons}): {named}", quiet)
-    if not sessions.count:
+    if not sessions.count and sessions.excluded["bots"]:
+        note(f"Only bots were there ({many(sessions.excluded['bots'], 'visit')}): --bots counts them in.", quiet)
+    elif not sessions.count:
         from llmtrack.cli.empty import why_empty
 
         note(why_empty(sessions.source, sessions.filters), quiet)

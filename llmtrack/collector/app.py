@@ -16,10 +16,12 @@ from llmtrack.collector.chat import chat_routes
 from llmtrack.collector.completions import completion_routes
 from llmtrack.collector.health import health_routes
 from llmtrack.collector.ingest import Refused, ingest_routes
+from llmtrack.collector.limits import Overload, RateLimits
 from llmtrack.collector.measured import Measured
 from llmtrack.collector.metrics import Metrics
 from llmtrack.collector.models import ChatClient
 from llmtrack.collector.observe import observe
+from llmtrack.collector.overload import guard
 from llmtrack.collector.pages import page_routes
 from llmtrack.config import Settings
 from llmtrack.errors import LlmtrackError, StoreUnavailable, UnknownSession
@@ -45,15 +47,16 @@ def create_app(settings: Settings, store: Store, chat_client: ChatClient, metric
     observe(app, metrics)
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
     app.json.sort_keys = False  # type: ignore[attr-defined] # a document reads in its own order
-    access = Access.of(settings)
+    access, rates = Access.of(settings), RateLimits(settings.limits)
     limits = settings.spool
     spool = Spool(settings.data_dir / "spool.sqlite", round(limits.max_mb * 1e6), limits.max_age_days * DAY_S)
     durable = app.extensions["llmtrack"] = DurableStore(store, spool)
     metrics.spool = spool
     model = Measured(chat_client, metrics)
-    app.register_blueprint(ingest_routes(settings, durable, access, metrics))
-    app.register_blueprint(chat_routes(settings, durable, Chats(store), model, access))
-    app.register_blueprint(completion_routes(settings, durable, model, access))
+    guard(app, settings.limits, rates)
+    app.register_blueprint(ingest_routes(settings, durable, access, rates, metrics))
+    app.register_blueprint(chat_routes(settings, durable, Chats(store), model, access, rates))
+    app.register_blueprint(completion_routes(settings, durable, model, access, rates))
     app.register_blueprint(health_routes(store, metrics, guard=lambda: access.must_read(request)))
     if hops := settings.proxy_hops:  # outermost, so that everything inside sees who asks
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops)  # type: ignore[method-assign]
@@ -108,6 +111,12 @@ def _errors(app: Flask) -> None:
             response.headers["WWW-Authenticate"] = "Bearer"
         return response, status
 
+    def overload(error: Overload) -> ResponseReturnValue:
+        response = jsonify(error=str(error), limit=error.limit)
+        response.headers["Retry-After"] = str(error.retry_after_s)
+        return response, error.status
+
+    app.register_error_handler(Overload, overload)
     app.register_error_handler(Denied, lambda error: answer(error, error.status))
     app.register_error_handler(Refused, lambda error: answer(error, error.status))
     app.register_error_handler(UnknownSession, lambda error: answer(error, 404))

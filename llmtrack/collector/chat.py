@@ -15,6 +15,7 @@ from llmtrack.collector import origins
 from llmtrack.collector.access import Access
 from llmtrack.collector.groups import group_for
 from llmtrack.collector.ingest import Refused, read_body
+from llmtrack.collector.limits import RateLimits
 from llmtrack.collector.models import Model
 from llmtrack.collector.record import Record
 from llmtrack.collector.turn import Turn, answer
@@ -26,7 +27,9 @@ from llmtrack.store.durable import DurableStore
 log = logging.getLogger("llmtrack")
 
 
-def chat_routes(settings: Settings, store: DurableStore, chats: Chats, chat_client: Model, access: Access) -> Blueprint:
+def chat_routes(
+    settings: Settings, store: DurableStore, chats: Chats, chat_client: Model, access: Access, rates: RateLimits
+) -> Blueprint:
     """POST /query, GET /api/chats, GET and DELETE /api/chats/<sessionId>."""
     routes = Blueprint("chat", __name__)
 
@@ -39,6 +42,7 @@ def chat_routes(settings: Settings, store: DurableStore, chats: Chats, chat_clie
     def query() -> ResponseReturnValue:
         body = read_body(request, QueryBody)
         user_id, is_new = access.user(request)
+        rates.query(request.remote_addr or "unknown", user_id, body.trackingSessionId)
         caller = request._get_current_object()  # type: ignore[attr-defined] # the record is asked after the request ended
         record = Record(
             store,

@@ -22,6 +22,7 @@ from llmtrack.collector.access import Access
 from llmtrack.collector.failures import ModelError, Refusal
 from llmtrack.collector.groups import group_for
 from llmtrack.collector.ingest import Refused, read_body
+from llmtrack.collector.limits import Overload, RateLimits
 from llmtrack.collector.models import Model, Piece
 from llmtrack.collector.record import Record
 from llmtrack.collector.turn import Turn
@@ -37,7 +38,9 @@ TYPES = {401: "authentication_error", 429: "rate_limit_error"}  # of OpenAI's er
 log = logging.getLogger("llmtrack")
 
 
-def completion_routes(settings: Settings, store: DurableStore, chat_client: Model, access: Access) -> Blueprint:
+def completion_routes(
+    settings: Settings, store: DurableStore, chat_client: Model, access: Access, rates: RateLimits
+) -> Blueprint:
     """POST /v1/chat/completions."""
     routes = Blueprint("completions", __name__)
 
@@ -47,6 +50,7 @@ def completion_routes(settings: Settings, store: DurableStore, chat_client: Mode
         request.max_content_length = MAX_COMPLETION_BYTES
         body = read_body(request, CompletionBody)
         session_id = request.headers.get(SESSION, "")
+        rates.query(request.remote_addr or "unknown", body.user or "", session_id)
         chat = _chat(request.headers.get(CHAT) or session_id)
         record = Record(store, None, body.user or "", chat, session_id, lambda session: True, SESSION)
         group = _group(settings, record, body)
@@ -76,7 +80,10 @@ def completion_routes(settings: Settings, store: DurableStore, chat_client: Mode
 
     def refused(error: LlmtrackError) -> ResponseReturnValue:
         status = 503 if isinstance(error, StoreUnavailable) else getattr(error, "status", 500)
-        return _error(status, str(error))
+        response = _error(status, str(error))
+        if isinstance(error, Overload):
+            response.headers["Retry-After"] = str(error.retry_after_s)
+        return response
 
     routes.register_error_handler(LlmtrackError, refused)
     routes.register_error_handler(HTTPException, lambda e: _error(e.code or 500, e.description or e.name))

@@ -17,6 +17,7 @@ from llmtrack import model
 from llmtrack.collector import origins
 from llmtrack.collector.access import Access, start_proof
 from llmtrack.collector.groups import assign
+from llmtrack.collector.limits import RateLimits
 from llmtrack.collector.metrics import Metrics
 from llmtrack.config import Settings
 from llmtrack.errors import LlmtrackError
@@ -26,7 +27,8 @@ _LONE_SURROGATE = re.compile(
     rb"(?<!\\)((?:\\\\)*)(\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F])|"
     rb"(?<!\\u[dD][89abAB][0-9a-fA-F]{2})\\u[dD][c-fC-F][0-9a-fA-F]{2})"
 )
-
+_LIBRARY = re.compile(r"(?i)python|java|curl|wget|go-http|okhttp|apache-http|libwww|ruby|php|node|axios|guzzle")
+MAX_USER_AGENT = 1000
 
 Shape = TypeVar("Shape", bound=BaseModel)
 
@@ -39,7 +41,9 @@ class Refused(LlmtrackError):
         self.status = status
 
 
-def ingest_routes(settings: Settings, store: DurableStore, access: Access, metrics: Metrics) -> Blueprint:
+def ingest_routes(
+    settings: Settings, store: DurableStore, access: Access, rates: RateLimits, metrics: Metrics
+) -> Blueprint:
     """POST /api/session/start, /event and /end."""
     routes = Blueprint("ingest", __name__)
 
@@ -62,6 +66,7 @@ def ingest_routes(settings: Settings, store: DurableStore, access: Access, metri
                 f"One of: {', '.join(sorted(settings.experiments))} (llmtrack.toml).",
             )
         user_id = body.user_id or access.user(request)[0]
+        rates.user(user_id)
         group = assign(experiment_id, experiment.groups, user_id)
         proof = start_proof(body.secret)
         session = store.start(
@@ -87,34 +92,44 @@ def ingest_routes(settings: Settings, store: DurableStore, access: Access, metri
     @routes.post("/api/session/event")
     def event() -> ResponseReturnValue:
         body = read_body(request, model.EventsBody)
-        return _store_events(store, access, metrics, body, None)
+        return store_events(body, None)
 
     @routes.post("/api/session/end")
     def end() -> ResponseReturnValue:
         body = read_body(request, model.EndBody)
-        left = datetime.fromtimestamp(body.t / 1000, UTC) if body.t else datetime.now(UTC)
-        answer = _store_events(store, access, metrics, body, min(left, datetime.now(UTC)))
+        now_ms = time.time() * 1000
+        left_ms = min(body.t, now_ms) if body.t is not None and model.plausible(body.t, round(now_ms)) else now_ms
+        answer = store_events(body, datetime.fromtimestamp(left_ms / 1000, UTC))
         metrics.ended.labels("page").inc()
         return answer
+
+    def store_events(body: model.EventsBody, end: datetime | None) -> ResponseReturnValue:
+        access.must_write(request, body.session_id, body.token)
+        rates.session(body.session_id)
+        now_ms = time.time_ns() // 1_000_000
+        events, rejected = read_events(
+            body.events, model.Event if access.is_writer(request) else model.TrackerEvent, now_ms
+        )
+        told = body.sent_at is not None and model.plausible(body.sent_at, now_ms)
+        extra = {"clock_offset_ms": round(body.sent_at - now_ms)} if body.sent_at is not None and told else None
+        stored = store.append(body.session_id, events, end=end, extra=extra if events or end else None, once=body.id)
+        metrics.batch(stored.accepted, stored.duplicates, rejected)
+        return jsonify(accepted=stored.accepted, duplicates=stored.duplicates, rejected=rejected), 202
 
     return routes
 
 
-def _store_events(
-    store: DurableStore, access: Access, metrics: Metrics, body: model.EventsBody, end: datetime | None
-) -> ResponseReturnValue:
-    access.must_write(request, body.session_id, body.token)
-    shape = model.Event if access.is_writer(request) else model.TrackerEvent
+def read_events(
+    given: list[Any], shape: type[model.Event], now_ms: int
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """The good events as they are stored, and {"n", "why"} of each of the others."""
     events, rejected = [], []
-    for given in body.events:
+    for each in given:
         try:
-            events.append(shape.model_validate(given).stored())
+            events.append(shape.model_validate(each).stored(now_ms))
         except ValidationError as error:
-            rejected.append({"n": given.get("n") if isinstance(given, dict) else None, "why": reason(error)})
-    extra = {"clock_offset_ms": round(body.sent_at - time.time() * 1000)} if body.sent_at else None
-    stored = store.append(body.session_id, events, end=end, extra=extra if events or end else None, once=body.id)
-    metrics.batch(stored.accepted, stored.duplicates, rejected)
-    return jsonify(accepted=stored.accepted, duplicates=stored.duplicates, rejected=rejected), 202
+            rejected.append({"n": each.get("n") if isinstance(each, dict) else None, "why": reason(error)})
+    return events, rejected
 
 
 def read_body(incoming: Request, shape: type[Shape]) -> Shape:
@@ -149,10 +164,26 @@ def environment(sent: Mapping[str, Any], user_agent: str) -> dict[str, Any]:
     viewport = known.get("viewport")
     if not isinstance(viewport, dict) or not all(isinstance(viewport.get(k), int | float) for k in ("width", "height")):
         known.pop("viewport", None)
+    if is_bot(user_agent):
+        known["bot"] = True
     for key, value in parse_user_agent(user_agent, bool(known.get("touch"))).items():
         if not isinstance(known.get(key), str) or not known[key]:
             known[key] = value
     return known
+
+
+def is_bot(user_agent: str) -> bool:
+    """Whether a User-Agent says that it is a crawler, a preview or a monitor.
+
+    A browser that a program drives and a program's HTTP library are none: both may act for a person.
+
+    >>> is_bot("Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)"), is_bot("Python-urllib/3.13")
+    (True, False)
+    """
+    from ua_parser import parse
+
+    found = parse(user_agent[:MAX_USER_AGENT])
+    return bool(found.device and found.device.family == "Spider" and not _LIBRARY.match(user_agent))
 
 
 def parse_user_agent(user_agent: str, touch: bool = False) -> dict[str, str]:
@@ -165,16 +196,14 @@ def parse_user_agent(user_agent: str, touch: bool = False) -> dict[str, str]:
 
     if not user_agent:
         return {"device": "unknown", "browser": "unknown", "os": "unknown"}
-    found = parse(user_agent[:1000])
+    found = parse(user_agent[:MAX_USER_AGENT])
     os = found.os.family if found.os else "unknown"
     browser = found.user_agent.family if found.user_agent else "unknown"
-    device = _device(user_agent, os, found.device.family if found.device else "", touch)
+    device = "bot" if is_bot(user_agent) else _device(user_agent, os, touch)
     return {"device": device, "browser": browser, "os": os}
 
 
-def _device(user_agent: str, os: str, family: str, touch: bool) -> str:
-    if family == "Spider":
-        return "bot"
+def _device(user_agent: str, os: str, touch: bool) -> str:
     if "iPad" in user_agent or "Tablet" in user_agent or (os == "Android" and "Mobile" not in user_agent):
         return "tablet"
     if os == "Mac OS X" and touch:  # an iPad that asks for the desktop site

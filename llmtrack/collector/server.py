@@ -17,7 +17,8 @@ from llmtrack.errors import StoreUnavailable, UsageError
 log = logging.getLogger("llmtrack")
 
 MAX_WORKERS = 4
-THREADS = 64  # of a worker: a slow model holds one each, and events must still find a free one
+STOP_S = 60  # how long a stop waits for requests in flight: as long as a model may take
+BACKLOG = 4096  # connections, most of them idle: a page keeps its own for 30 s
 
 
 def run(
@@ -42,6 +43,7 @@ def run(
 
     from llmtrack.collector import logs
     from llmtrack.collector.metrics import FOLDER_VARIABLE
+    from llmtrack.collector.overload import threads
     from llmtrack.store.chats import Chats
     from llmtrack.store.mongo import connect
 
@@ -62,11 +64,12 @@ def run(
         port=port,
         interface=Interfaces.WSGI,
         workers=workers or min(MAX_WORKERS, os.cpu_count() or 1),
-        blocking_threads=THREADS,
+        blocking_threads=threads(settings.limits),
+        backlog=BACKLOG,
         log_level=LogLevels.error,
         log_dictconfig=logs.configuration(logs.format_of(settings), quiet=quiet),
         respawn_failed_workers=True,
-        workers_kill_timeout=10,
+        workers_kill_timeout=STOP_S,
         websockets=False,
     )
     server.on_startup(on_ready)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from llmtrack.batch import UNKNOWN, Document, environment, start_ms
+from llmtrack.batch import BOT, UNKNOWN, Document, device, environment, start_ms
 from llmtrack.shapes import name
 
 _FIELDS = {"group": "model_group", "experiment": "experiment_id", "user": "user_id", "device": "environment.device"}
@@ -16,7 +16,8 @@ _FIELDS = {"group": "model_group", "experiment": "experiment_id", "user": "user_
 class Filters:
     """Sessions that started at `since` or later and before `until` (aware datetimes), with these equal fields.
 
-    A session whose group, experiment, user or device nobody wrote down has the value "unknown".
+    A session whose group, experiment, user or device nobody wrote down has the value "unknown". `bots` has no say in
+    what is read: reports leave sessions of bots out and count them, unless it is set or the device asked for is "bot".
     """
 
     since: datetime | None = None
@@ -25,8 +26,14 @@ class Filters:
     experiment: str | None = None
     user: str | None = None
     device: str | None = None
+    bots: bool = False
 
-    def as_dict(self) -> dict[str, str]:
+    @property
+    def with_bots(self) -> bool:
+        """Whether reports count bots in."""
+        return self.bots or self.device == BOT
+
+    def as_dict(self) -> dict[str, str | bool]:
         """The filters that are set, times as ISO 8601 in UTC."""
         found = {key: getattr(self, key) for key in self.__slots__}
         return {key: _iso(value) if isinstance(value, datetime) else value for key, value in found.items() if value}
@@ -41,7 +48,7 @@ class Filters:
         for wanted, value in zip((self.group, self.experiment, self.user), values, strict=True):
             if wanted is not None and (name(value) or UNKNOWN) != wanted:
                 return False
-        return self.device is None or (name(environment(document).get("device")) or UNKNOWN) == self.device
+        return self.device is None or (name(device(environment(document))) or UNKNOWN) == self.device
 
     def _in_time(self, start: float) -> bool:
         if self.since is not None and start < _ms(self.since):
@@ -57,7 +64,7 @@ class Filters:
         query: dict[str, Any] = {}
         for key, path in _FIELDS.items():
             wanted = getattr(self, key)
-            if wanted is not None and wanted != UNKNOWN:
+            if wanted is not None and wanted not in (UNKNOWN, BOT):
                 query[path] = {"$in": stored_names(wanted)}
         bounds = {"$gte": self.since, "$lt": self.until}
         bounds = {operator: bound for operator, bound in bounds.items() if bound is not None}

@@ -115,7 +115,8 @@ class MongoSource(Source):
 
     def _heads(self, query: Document, filters: Filters) -> Iterator[Head]:
         """Heads of the matching sessions; events are fetched for those only that have no start_time."""
-        fields = dict.fromkeys(("session_id", "start_time", "part", *NAMES, "environment.device"), 1)
+        where = ("environment.device", "environment.bot")
+        fields = dict.fromkeys(("session_id", "start_time", "part", *NAMES, *where), 1)
         for _, document in self._read(query, fields, COLUMNS):
             if part_of(document):
                 continue
@@ -160,7 +161,7 @@ class MongoSource(Source):
 
 def _projection(fields: Iterable[str]) -> dict[str, int]:
     session = ("session_id", *NAMES, "start_time", "end_time", "part", "ended_by")
-    where = ("device", "browser", "os", "viewport.height", "automation")
+    where = ("device", "bot", "browser", "os", "viewport.height", "automation")
     event = ("t", "type", "n", *(f"data.{field}" for field in fields))
     names = (*session, *(f"environment.{key}" for key in where), *(f"events.{key}" for key in event))
     return dict.fromkeys(names, 1)

@@ -15,7 +15,7 @@ import orjson
 import pyarrow as pa
 from bson.datetime_ms import DatetimeMS
 
-from llmtrack.batch import ENVIRONMENT, NAMES, NUMBERS, TEXTS, Batch, Bools, Document, Ints, environment
+from llmtrack.batch import ENVIRONMENT, NAMES, NUMBERS, TEXTS, Batch, Bools, Document, Ints, device, environment
 from llmtrack.columns import Columns
 from llmtrack.shapes import Floats, name
 
@@ -72,7 +72,8 @@ def table(documents: Sequence[Document], raws: Sequence[bytes], first_row: int) 
 def _names(documents: Sequence[Document]) -> dict[str, list[str | None]]:
     found = {key: [name(document.get(key)) for document in documents] for key in ("session_id", *NAMES)}
     where = [environment(document) for document in documents]
-    return found | {key: [name(each.get(key)) for each in where] for key in ENVIRONMENT}
+    found |= {key: [name(each.get(key)) for each in where] for key in ENVIRONMENT}
+    return found | {"device": [name(device(each)) for each in where]}
 
 
 def _events(documents: Sequence[Document], batch: Batch) -> pa.Array:
