@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from platformdirs import user_data_path
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
@@ -12,6 +12,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from llmtrack.errors import UsageError
 from llmtrack.model import SILENT_AFTER_S, Name
+from llmtrack.pseudonym import MIN_KEY, pseudonym
 
 DEMO = "demo"  # the provider that answers from a small built-in text, without any key
 
@@ -47,11 +48,39 @@ class Experiment(BaseModel):
         return self
 
 
+Texts = Literal["full", "hash", "none"]
+
+
+class Privacy(BaseModel):
+    """What the collector records of people's words and names: docs/privacy.md."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    texts: Texts = Field(default="full", description="Strings of events: whole, length and keyed hash, or nothing")
+    events: dict[Name, Texts] = Field(default_factory=dict, description="The same by event type")
+    truncate: int | None = Field(default=None, ge=1, description="Texts are cut at this many characters")
+    drop_queries: bool = Field(default=True, description="Addresses lose their query and fragment")
+    user_key: SecretStr | None = Field(default=None, min_length=MIN_KEY, description="Keys the pseudonyms of users")
+    save_chats: bool = Field(default=True, description="Keep chats, so that their users can go on with them")
+    respect_signals: bool = Field(default=False, description="The chat page heeds Global Privacy Control, Do Not Track")
+    retention_days: int | None = Field(
+        default=None, ge=1, le=36_500, description="For llmtrack archive --older-than retention"
+    )
+
+    def known_as(self, user_id: str) -> str:
+        """The id under which the collector stores this user."""
+        return pseudonym(self.user_key.get_secret_value(), user_id) if self.user_key else user_id
+
+
 class Settings(BaseSettings):
     """Everything that can be set. Environment variables start with LLMTRACK_, but for MONGODB_URI and OPENAI_*."""
 
     model_config = SettingsConfigDict(
-        env_prefix="LLMTRACK_", env_ignore_empty=True, extra="forbid", populate_by_name=True
+        env_prefix="LLMTRACK_",
+        env_nested_delimiter="__",
+        env_ignore_empty=True,
+        extra="forbid",
+        populate_by_name=True,
     )
 
     mongodb_uri: SecretStr | None = Field(default=None, validation_alias="MONGODB_URI")
@@ -65,6 +94,7 @@ class Settings(BaseSettings):
     model_timeout_s: float = Field(default=60, gt=0)
     openai_api_key: SecretStr | None = Field(default=None, validation_alias="OPENAI_API_KEY")
     openai_base_url: str | None = Field(default=None, validation_alias="OPENAI_BASE_URL")
+    privacy: Privacy = Field(default_factory=Privacy)
     experiment: str | None = Field(default=None, description="For visits that name none; default: the first")
     experiments: dict[str, Experiment] = Field(default_factory=dict)
 

@@ -15,6 +15,8 @@ from itsdangerous import BadSignature, Signer
 from llmtrack.errors import LlmtrackError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from flask import Request, Response
 
     from llmtrack.config import Settings
@@ -27,16 +29,18 @@ LOCK_TIMEOUT_S = 10
 class Access:
     """Makes and checks what nobody else can make: user cookies and session tokens."""
 
-    def __init__(self, secret: str) -> None:
+    def __init__(self, secret: str, known_as: Callable[[str], str] = str) -> None:
+        """`known_as` gives the id under which a user is stored."""
+        self._known_as = known_as
         self._users = _signer(secret, "llmtrack.user")
         self._sessions = _signer(secret, "llmtrack.session")
 
     def user(self, request: Request) -> tuple[str, bool]:
         """The user id that the cookie names, or a new one; and whether it is new (then set the cookie)."""
         try:
-            return self._users.unsign(request.cookies.get(COOKIE, "")).decode(), False
+            return self._known_as(self._users.unsign(request.cookies.get(COOKIE, "")).decode()), False
         except (BadSignature, UnicodeError):
-            return str(uuid.uuid4()), True
+            return self._known_as(str(uuid.uuid4())), True
 
     def set_cookie(self, response: Response, user_id: str, *, secure: bool = False) -> None:
         """Give the user's browser its cookie: HttpOnly, SameSite=Lax, for a year; `secure` when served over https."""

@@ -14,6 +14,7 @@ from llmtrack.collector.chat import chat_routes
 from llmtrack.collector.ingest import Refused, ingest_routes
 from llmtrack.collector.models import ChatClient
 from llmtrack.collector.pages import page_routes
+from llmtrack.collector.privacy import PrivateStore, UnsavedChats
 from llmtrack.config import Settings
 from llmtrack.errors import LlmtrackError, StoreUnavailable, UnknownSession
 from llmtrack.jsonable import jsonable
@@ -30,14 +31,17 @@ def create_app(settings: Settings, store: Store, chat_client: ChatClient) -> Fla
     app = Flask("llmtrack", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
     app.json.sort_keys = False  # type: ignore[attr-defined] # a document reads in its own order
-    access = Access(secret_key(settings))
-    app.register_blueprint(ingest_routes(settings, store, access))
-    app.register_blueprint(chat_routes(settings, store, Chats(store), chat_client, access))
+    secret = secret_key(settings)
+    access = Access(secret, settings.privacy.known_as)
+    sessions = PrivateStore(store, settings.privacy, secret)
+    chats = Chats(store) if settings.privacy.save_chats else UnsavedChats(store)
+    app.register_blueprint(ingest_routes(settings, sessions, access))
+    app.register_blueprint(chat_routes(settings, sessions, chats, chat_client, access))
     app.register_blueprint(page_routes(settings, access))
 
     @app.get("/session/<path:session_id>")
     def session(session_id: str) -> ResponseReturnValue:
-        document = store.find(session_id)
+        document = sessions.find(session_id)
         if document is None:
             raise UnknownSession(f"No session {session_id!r}.", "Look it up with: llmtrack sessions")
         return jsonify(jsonable(document))

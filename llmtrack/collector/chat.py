@@ -15,17 +15,20 @@ from llmtrack.collector.access import Access
 from llmtrack.collector.groups import assign
 from llmtrack.collector.ingest import Refused, read_body
 from llmtrack.collector.models import ChatClient
+from llmtrack.collector.privacy import PrivateStore
 from llmtrack.collector.record import Record
 from llmtrack.collector.turn import Turn
 from llmtrack.config import Group, Settings
 from llmtrack.model import QueryBody
 from llmtrack.store.chats import Chats
-from llmtrack.store.mongo import Document, Store
+from llmtrack.store.mongo import Document
 
 log = logging.getLogger("llmtrack")
 
 
-def chat_routes(settings: Settings, store: Store, chats: Chats, chat_client: ChatClient, access: Access) -> Blueprint:
+def chat_routes(
+    settings: Settings, store: PrivateStore, chats: Chats, chat_client: ChatClient, access: Access
+) -> Blueprint:
     """POST /query, GET /api/chats, GET and DELETE /api/chats/<sessionId>."""
     routes = Blueprint("chat", __name__)
 

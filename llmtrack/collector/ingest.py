@@ -17,9 +17,9 @@ from pydantic import BaseModel, ValidationError
 from llmtrack import model
 from llmtrack.collector.access import Access
 from llmtrack.collector.groups import assign
+from llmtrack.collector.privacy import PrivateStore
 from llmtrack.config import Settings
 from llmtrack.errors import LlmtrackError
-from llmtrack.store.mongo import Store
 
 _LONE_SURROGATE = re.compile(
     rb"(?<!\\)((?:\\\\)*)(\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F])|"
@@ -38,7 +38,7 @@ class Refused(LlmtrackError):
         self.status = status
 
 
-def ingest_routes(settings: Settings, store: Store, access: Access) -> Blueprint:
+def ingest_routes(settings: Settings, store: PrivateStore, access: Access) -> Blueprint:
     """POST /api/session/start, /event and /end."""
     routes = Blueprint("ingest", __name__)
 
@@ -86,7 +86,9 @@ def ingest_routes(settings: Settings, store: Store, access: Access) -> Blueprint
     return routes
 
 
-def _store_events(store: Store, access: Access, body: model.EventsBody, end: datetime | None) -> ResponseReturnValue:
+def _store_events(
+    store: PrivateStore, access: Access, body: model.EventsBody, end: datetime | None
+) -> ResponseReturnValue:
     if body.token is not None and not access.check(body.session_id, body.token):
         raise Refused(403, "token: it does not belong to this session.", "Send the one that start answered.")
     events, rejected = [], []

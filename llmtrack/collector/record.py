@@ -5,10 +5,11 @@ from __future__ import annotations
 import logging
 from typing import Any
 
+from llmtrack.collector.privacy import PrivateStore
 from llmtrack.errors import LlmtrackError, StoreUnavailable, UnknownSession
 from llmtrack.model import MODEL_RESPONSE, PROMPT, storable, well_formed
 from llmtrack.store.chats import Chats
-from llmtrack.store.mongo import Document, Store
+from llmtrack.store.mongo import Document
 
 TURNS_READ = 50
 SHOWN_ID = 80  # characters of an id in a notice
@@ -22,7 +23,9 @@ class Record:
     `owner` is whom the visit belongs to, `tracked` whether the turn is logged, `notice` says why not.
     """
 
-    def __init__(self, store: Store, chats: Chats, user_id: str, chat_session_id: str, session_id: str | None) -> None:
+    def __init__(
+        self, store: PrivateStore, chats: Chats, user_id: str, chat_session_id: str, session_id: str | None
+    ) -> None:
         self._store, self._chats = store, chats
         self._chat = (user_id, chat_session_id)
         self._session_id = well_formed(session_id) if session_id else ""
