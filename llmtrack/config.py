@@ -13,6 +13,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from llmtrack.errors import UsageError
 from llmtrack.model import SILENT_AFTER_S, Name
+from llmtrack.pseudonym import MIN_KEY, pseudonym
 
 TOKEN_AGE_S = 48 * 3600  # a visit of a day, whose last events the tracker may keep for another
 LogFormat = Literal["human", "json"]
@@ -75,6 +76,30 @@ class Limits(BaseModel):
     tokens_per_user_per_day: int | None = Field(default=None, gt=0)
 
 
+Texts = Literal["full", "hash", "none"]
+
+
+class Privacy(BaseModel):
+    """What the collector records of people's words and names: docs/privacy.md."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    texts: Texts = Field(default="full", description="Strings of events: whole, length and keyed hash, or nothing")
+    events: dict[Name, Texts] = Field(default_factory=dict, description="The same by event type")
+    truncate: int | None = Field(default=None, ge=1, description="Texts are cut at this many characters")
+    drop_queries: bool = Field(default=True, description="Addresses lose their query and fragment")
+    user_key: SecretStr | None = Field(default=None, min_length=MIN_KEY, description="Keys the pseudonyms of users")
+    save_chats: bool = Field(default=True, description="Keep chats, so that their users can go on with them")
+    respect_signals: bool = Field(default=False, description="The chat page heeds Global Privacy Control, Do Not Track")
+    retention_days: int | None = Field(
+        default=None, ge=1, le=36_500, description="For llmtrack archive --older-than retention"
+    )
+
+    def known_as(self, user_id: str) -> str:
+        """The id under which the collector stores this user."""
+        return pseudonym(self.user_key.get_secret_value(), user_id) if self.user_key else user_id
+
+
 class Settings(BaseSettings):
     """Everything that can be set. Environment variables start with LLMTRACK_, but for MONGODB_URI and OPENAI_*."""
 
@@ -105,6 +130,7 @@ class Settings(BaseSettings):
     limits: Limits = Field(default_factory=Limits)
     openai_api_key: SecretStr | None = Field(default=None, validation_alias="OPENAI_API_KEY")
     openai_base_url: str | None = Field(default=None, validation_alias="OPENAI_BASE_URL")
+    privacy: Privacy = Field(default_factory=Privacy)
     experiment: str | None = Field(default=None, description="For visits that name none; default: the first")
     experiments: dict[str, Experiment] = Field(default_factory=dict)
 

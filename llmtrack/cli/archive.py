@@ -30,11 +30,31 @@ Database = Annotated[
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 
 
+def age(text: str) -> timedelta:
+    """As `length`; `retention` is privacy.retention_days. Raises UsageError when none is set."""
+    if text.strip() != "retention":
+        return length(text)
+    from llmtrack.config import load_settings
+
+    days = load_settings().privacy.retention_days
+    if days is None:
+        raise UsageError(
+            "--older-than retention: no retention is set.",
+            "Set retention_days under [privacy] in llmtrack.toml, or say how old: --older-than 90d.",
+        )
+    return timedelta(days=days)
+
+
 def archive(
     to: Annotated[str, typer.Option("--to", metavar="FOLDER", help="The archive: a folder, or an s3:// URL.")],
     older_than: Annotated[
         timedelta | None,
-        typer.Option("--older-than", parser=length, metavar="TIME", help="Without activity for so long: 90d, 12w."),
+        typer.Option(
+            "--older-than",
+            parser=age,
+            metavar="TIME",
+            help="Without activity for so long: 90d, 12w; retention: as privacy.retention_days says.",
+        ),
     ] = None,
     group: Group = None,
     experiment: Experiment = None,

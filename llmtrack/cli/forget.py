@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 
 
 def forget(
-    user_id: Annotated[str, typer.Argument(metavar="USER_ID", help="The user's id, whole.")],
+    user_id: Annotated[
+        str, typer.Argument(metavar="USER_ID", help="The user's id, whole; also where it is stored as a pseudonym.")
+    ],
     archives: Annotated[
         list[str] | None,
         typer.Option("--archive", metavar="FOLDER", help="An archive that this database does not know. Repeatable."),
@@ -45,12 +47,15 @@ def forget(
     if not dry_run and not yes and not sys.stdin.isatty():
         raise UsageError("Nobody is there to confirm.", "Give --yes, or --dry-run to see what would go.")
     folders = [open_folder(name) for name in archives or ()]
-    with open_store(load_settings(), database) as store:
+    settings = load_settings()
+    # what was stored before there was a key has the id itself
+    names = dict.fromkeys([settings.privacy.known_as(user_id), user_id])
+    with open_store(settings, database) as store:
         if dry_run or not yes:
-            planned = store_forget.plan(store, user_id, folders)
+            planned = _together([store_forget.plan(store, name, folders) for name in names])
             if not dry_run:
                 asked(f"Erase {_what(planned)} for good?", yes)
-        receipt = planned if dry_run else store_forget.forget(store, user_id, folders)
+        receipt = planned if dry_run else _together([store_forget.forget(store, name, folders) for name in names])
     document = _document(receipt, dry_run)
     if out:
         write(as_json(document) + "\n", out)
@@ -64,6 +69,19 @@ def forget(
         note(f"Not reached from here: the archive {name}. Run this again where it is.", quiet)
     if receipt.unreached:
         raise typer.Exit(3)
+
+
+def _together(receipts: list[Receipt]) -> Receipt:
+    """One receipt for the names of one user, each of them erased after the other."""
+    first, *others = receipts
+    for other in others:
+        first.finished_at = other.finished_at
+        for name in ("sessions", "chats"):
+            first.database[name] += other.database[name]
+        for mine, theirs in zip(first.archives, other.archives, strict=True):
+            mine["sessions"] += theirs["sessions"]
+            mine["parts"] += theirs["parts"]
+    return first
 
 
 def _document(receipt: Receipt, dry_run: bool) -> dict[str, Any]:

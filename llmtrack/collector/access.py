@@ -21,11 +21,12 @@ from urllib.parse import urlsplit
 
 from itsdangerous import BadSignature, SignatureExpired, Signer, TimestampSigner
 
-from llmtrack.collector.signing import secret_key
 from llmtrack.config import TOKEN_AGE_S
 from llmtrack.errors import LlmtrackError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from flask import Request, Response
     from pydantic import SecretStr
 
@@ -57,7 +58,10 @@ class Access:
         admin_token: SecretStr | None = None,
         ingest_key: SecretStr | None = None,
         token_age_s: float = TOKEN_AGE_S,
+        known_as: Callable[[str], str] = str,
     ) -> None:
+        """`known_as` gives the id under which a user is stored."""
+        self._known_as = known_as
         self._users = Signer(secret, **_signing("llmtrack.user"))
         self._sessions = TimestampSigner(secret, **_signing("llmtrack.session"))
         self._admin_token = admin_token.get_secret_value() if admin_token else ""
@@ -65,13 +69,14 @@ class Access:
         self._token_age_s = token_age_s
 
     @classmethod
-    def of(cls, settings: Settings) -> Access:
-        """As `settings` say. Raises LlmtrackError when the key that signs cannot be kept."""
+    def of(cls, settings: Settings, secret: str) -> Access:
+        """As `settings` say; `secret` signs."""
         return cls(
-            secret_key(settings),
+            secret,
             admin_token=settings.admin_token,
             ingest_key=settings.ingest_key,
             token_age_s=settings.token_age_s,
+            known_as=settings.privacy.known_as,
         )
 
     # --- users
@@ -79,9 +84,9 @@ class Access:
     def user(self, request: Request) -> tuple[str, bool]:
         """The user id that the cookie names, or a new one; and whether it is new (then set the cookie)."""
         try:
-            return self._users.unsign(request.cookies.get(COOKIE, "")).decode(), False
+            return self._known_as(self._users.unsign(request.cookies.get(COOKIE, "")).decode()), False
         except (BadSignature, UnicodeError):
-            return str(uuid.uuid4()), True
+            return self._known_as(str(uuid.uuid4())), True
 
     def set_cookie(self, response: Response, user_id: str, *, secure: bool = False) -> None:
         """Give the user's browser its cookie: HttpOnly, SameSite=Lax, for a year; `secure` when served over https."""

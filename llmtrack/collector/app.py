@@ -23,6 +23,8 @@ from llmtrack.collector.models import ChatClient
 from llmtrack.collector.observe import observe
 from llmtrack.collector.overload import guard
 from llmtrack.collector.pages import page_routes
+from llmtrack.collector.privacy import PrivateStore, UnsavedChats
+from llmtrack.collector.signing import secret_key
 from llmtrack.config import Settings
 from llmtrack.errors import LlmtrackError, StoreUnavailable, UnknownSession
 from llmtrack.jsonable import jsonable
@@ -47,16 +49,19 @@ def create_app(settings: Settings, store: Store, chat_client: ChatClient, metric
     observe(app, metrics)
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
     app.json.sort_keys = False  # type: ignore[attr-defined] # a document reads in its own order
-    access, rates = Access.of(settings), RateLimits(settings.limits)
+    secret = secret_key(settings)
+    access, rates = Access.of(settings, secret), RateLimits(settings.limits)
     limits = settings.spool
     spool = Spool(settings.data_dir / "spool.sqlite", round(limits.max_mb * 1e6), limits.max_age_days * DAY_S)
     durable = app.extensions["llmtrack"] = DurableStore(store, spool)
+    sessions = PrivateStore(durable, settings.privacy, secret)
+    chats = Chats(store) if settings.privacy.save_chats else UnsavedChats(store)
     metrics.spool = spool
     model = Measured(chat_client, metrics)
     guard(app, settings.limits, rates)
-    app.register_blueprint(ingest_routes(settings, durable, access, rates, metrics))
-    app.register_blueprint(chat_routes(settings, durable, Chats(store), model, access, rates))
-    app.register_blueprint(completion_routes(settings, durable, model, access, rates))
+    app.register_blueprint(ingest_routes(settings, sessions, access, rates, metrics))
+    app.register_blueprint(chat_routes(settings, sessions, chats, model, access, rates))
+    app.register_blueprint(completion_routes(settings, sessions, model, access, rates))
     app.register_blueprint(health_routes(store, metrics, guard=lambda: access.must_read(request)))
     if hops := settings.proxy_hops:  # outermost, so that everything inside sees who asks
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops)  # type: ignore[method-assign]
@@ -65,7 +70,7 @@ def create_app(settings: Settings, store: Store, chat_client: ChatClient, metric
     @app.get("/session/<path:session_id>")
     def session(session_id: str) -> ResponseReturnValue:
         access.must_read(request)
-        document = store.find(session_id)
+        document = sessions.find(session_id)
         if document is None:
             raise UnknownSession(f"No session {session_id!r}.", "Look it up with: llmtrack sessions")
         document.pop("start_proof", None)

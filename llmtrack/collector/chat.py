@@ -17,18 +17,18 @@ from llmtrack.collector.groups import group_for
 from llmtrack.collector.ingest import Refused, read_body
 from llmtrack.collector.limits import RateLimits
 from llmtrack.collector.models import Model
+from llmtrack.collector.privacy import PrivateStore
 from llmtrack.collector.record import Record
 from llmtrack.collector.turn import Turn, answer
 from llmtrack.config import Settings
 from llmtrack.model import QueryBody
 from llmtrack.store.chats import Chats
-from llmtrack.store.durable import DurableStore
 
 log = logging.getLogger("llmtrack")
 
 
 def chat_routes(
-    settings: Settings, store: DurableStore, chats: Chats, chat_client: Model, access: Access, rates: RateLimits
+    settings: Settings, store: PrivateStore, chats: Chats, chat_client: Model, access: Access, rates: RateLimits
 ) -> Blueprint:
     """POST /query, GET /api/chats, GET and DELETE /api/chats/<sessionId>."""
     routes = Blueprint("chat", __name__)

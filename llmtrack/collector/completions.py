@@ -24,12 +24,12 @@ from llmtrack.collector.groups import group_for
 from llmtrack.collector.ingest import Refused, read_body
 from llmtrack.collector.limits import Overload, RateLimits
 from llmtrack.collector.models import Model, Piece
+from llmtrack.collector.privacy import PrivateStore
 from llmtrack.collector.record import Record
 from llmtrack.collector.turn import Turn
 from llmtrack.config import Group, Settings
 from llmtrack.errors import LlmtrackError, StoreUnavailable
 from llmtrack.model import MAX_COMPLETION_BYTES, CompletionBody, SessionId
-from llmtrack.store.durable import DurableStore
 
 SESSION = "X-LLMTrack-Session"
 CHAT = "X-LLMTrack-Chat"
@@ -39,7 +39,7 @@ log = logging.getLogger("llmtrack")
 
 
 def completion_routes(
-    settings: Settings, store: DurableStore, chat_client: Model, access: Access, rates: RateLimits
+    settings: Settings, store: PrivateStore, chat_client: Model, access: Access, rates: RateLimits
 ) -> Blueprint:
     """POST /v1/chat/completions."""
     routes = Blueprint("completions", __name__)

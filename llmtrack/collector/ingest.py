@@ -19,9 +19,9 @@ from llmtrack.collector.access import Access, start_proof
 from llmtrack.collector.groups import assign
 from llmtrack.collector.limits import RateLimits
 from llmtrack.collector.metrics import Metrics
+from llmtrack.collector.privacy import PrivateStore
 from llmtrack.config import Settings
 from llmtrack.errors import LlmtrackError
-from llmtrack.store.durable import DurableStore
 
 _LONE_SURROGATE = re.compile(
     rb"(?<!\\)((?:\\\\)*)(\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F])|"
@@ -42,7 +42,7 @@ class Refused(LlmtrackError):
 
 
 def ingest_routes(
-    settings: Settings, store: DurableStore, access: Access, rates: RateLimits, metrics: Metrics
+    settings: Settings, store: PrivateStore, access: Access, rates: RateLimits, metrics: Metrics
 ) -> Blueprint:
     """POST /api/session/start, /event and /end."""
     routes = Blueprint("ingest", __name__)

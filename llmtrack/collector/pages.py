@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from flask import Blueprint, Response, make_response, render_template, request, send_from_directory
 
+from llmtrack.collector import notice
 from llmtrack.collector.access import Access
 from llmtrack.collector.groups import assign
 from llmtrack.config import Settings
@@ -14,7 +16,7 @@ WEB = Path(__file__).parent.parent / "web"
 
 
 def page_routes(settings: Settings, access: Access) -> Blueprint:
-    """GET /, /llmtrack.js and /assets/…"""
+    """GET /, /privacy, /llmtrack.js and /assets/…"""
     routes = Blueprint("pages", __name__, template_folder=str(WEB))
 
     @routes.get("/")
@@ -22,12 +24,29 @@ def page_routes(settings: Settings, access: Access) -> Blueprint:
         user_id, is_new = access.user(request)
         experiment = settings.experiment or ""
         group = assign(experiment, settings.experiments[experiment].groups, user_id)
-        page = render_template("index.html", experiment=experiment, user_id=user_id, provider=group.provider)
-        answer = make_response(page)
-        answer.headers["Cache-Control"] = "no-store"
+        answer = _page(
+            "index.html",
+            experiment=experiment,
+            user_id=user_id,
+            provider=group.provider,
+            respect_signals=settings.privacy.respect_signals,
+            unsaved=not settings.privacy.save_chats,
+        )
         if is_new:
             access.set_cookie(answer, user_id, secure=request.is_secure)
         return answer
+
+    @routes.get("/privacy")
+    def privacy() -> Response:
+        user_id, is_new = access.user(request)
+        return _page(
+            "privacy.html",
+            privacy=settings.privacy,
+            texts=notice.texts(settings.privacy),
+            recipients=notice.recipients(settings),
+            user_id=None if is_new else user_id,
+            signalled="1" in (request.headers.get("Sec-GPC"), request.headers.get("DNT")),
+        )
 
     @routes.get("/llmtrack.js")
     def tracker() -> Response:
@@ -42,3 +61,9 @@ def page_routes(settings: Settings, access: Access) -> Blueprint:
         return send_from_directory(WEB / "assets", name, max_age=0)
 
     return routes
+
+
+def _page(template: str, **values: Any) -> Response:
+    answer = make_response(render_template(template, **values))
+    answer.headers["Cache-Control"] = "no-store"
+    return answer

@@ -6,10 +6,10 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
+from llmtrack.collector.privacy import PrivateStore
 from llmtrack.errors import LlmtrackError, StoreUnavailable, UnknownSession
 from llmtrack.model import MODEL_RESPONSE, PROMPT, is_session_id, storable, well_formed
 from llmtrack.store.chats import Chats
-from llmtrack.store.durable import DurableStore
 from llmtrack.store.mongo import Document
 
 TURNS_READ = 50
@@ -27,7 +27,7 @@ class Record:
 
     def __init__(
         self,
-        store: DurableStore,
+        store: PrivateStore,
         chats: Chats | None,
         user_id: str,
         chat_session_id: str,

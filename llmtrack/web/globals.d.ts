@@ -33,8 +33,25 @@ interface Visit {
   refused?: boolean;
 }
 
+/** A scroll that is not over yet: px since epoch ms, and whether a gesture of the person caused it. */
+interface Movement {
+  el: Element;
+  path: number;
+  down: boolean;
+  since: number;
+  own: boolean;
+}
+
+type On = (target: EventTarget, types: string, handler: (event: any) => void) => void;
+type Disk = <T>(work: (storage: Storage) => T) => T | undefined;
+
 interface Window {
-  llmtrack: { sessionId: string | null; track(type: string, data?: any): void; optOut(): void };
+  llmtrack: {
+    sessionId: string | null;
+    track(type: string, data?: any): void;
+    optOut(): void;
+    consent(given: boolean): void;
+  };
   fetchLater?(url: string, options: RequestInit): unknown;
 }
 

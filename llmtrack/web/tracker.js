@@ -1,5 +1,5 @@
-// What is recorded: docs/tracking.md. What a Visit is: globals.d.ts.
-// The page never notices: entry points are guarded, listeners passive, work waits for timers.
+// What is recorded: docs/tracking.md. Types: globals.d.ts.
+// The page never notices: entry points guarded, listeners passive, work in timers.
 
 const IDLE = 30_000, WINDOW = 500, SETTLE = 600, DAY = 86_400_000; // ms
 const BATCH_MS = 2_000, BATCH_EVENTS = 20, BATCH_BYTES = 40_000;
@@ -7,12 +7,12 @@ const BEACON_BYTES = 64_000; // all beacons and keepalive requests of a page sha
 const QUEUE = 2_000; // events; later ones are lost: a gap in n
 const TEXT = 20_000, DATA = 100_000; // characters
 const DEAD = 120_000; // ms of silence; hidden tabs wake once a minute
-const SPOOL = "llmtrack:spool:", USER = "llmtrack:user", OUT = "llmtrack:optout";
+const SPOOL = "llmtrack:spool:", USER = "llmtrack:user", OUT = "llmtrack:optout", CONSENT = "llmtrack:consent";
 const EDITABLE = "[contenteditable]:not([contenteditable=false])";
 const FIELD = "input,textarea,select," + EDITABLE, PRIVATE = "[data-llmtrack-mask]," + EDITABLE;
 
 const tag = [...document.scripts].find((script) => script.src === import.meta.url);
-const { endpoint, experiment, user, spool, respectDnt } = tag?.dataset ?? {};
+const { endpoint, experiment, user, spool, respectDnt, consent } = tag?.dataset ?? {};
 const gpc = navigator.globalPrivacyControl === true, dnt = navigator.doNotTrack === "1";
 
 /** @type {Window["llmtrack"]} */
@@ -22,11 +22,10 @@ const api = {
     guard(() => push(wellFormed(String(type), 100), data));
   },
   optOut() {
-    guard(stop);
-    disk((storage) => {
-      for (const key of Object.keys(storage)) if (key.startsWith(SPOOL) || key === USER) storage.removeItem(key);
-      storage.setItem(OUT, "1");
-    });
+    decide(OUT, "1");
+  },
+  consent(given) {
+    decide(CONSENT, given ? "1" : "");
   },
 };
 
@@ -52,7 +51,7 @@ function guard(work) {
 /** @param {() => void} work @param {number} ms */
 const later = (work, ms) => setTimeout(() => guard(work), ms);
 
-/** @param {EventTarget} target @param {string} types @param {(event: any) => void} handler */
+/** @type {On} */
 function on(target, types, handler) {
   for (const type of types.split(" ")) {
     const guarded = (/** @type {Event} */ event) => event.isTrusted && guard(() => handler(event));
@@ -60,12 +59,15 @@ function on(target, types, handler) {
   }
 }
 
-/** It may be full or forbidden. @template T @param {(storage: Storage) => T} work */
+/** It may be full or forbidden. @type {Disk} */
 function disk(work) {
   try {
     return work(localStorage);
   } catch {}
 }
+
+/** @param {string} key */
+const read = (key) => disk((storage) => storage.getItem(key));
 
 /** A cut may leave half an emoji, which no database holds. @param {string} text */
 function wellFormed(text, most = TEXT) {
@@ -75,22 +77,42 @@ function wellFormed(text, most = TEXT) {
 const random = () => crypto.getRandomValues(new BigUint64Array(2)).join("");
 const pageUrl = () => location.origin + location.pathname;
 
-const zero = Date.now() - performance.now();
-let slept = 0;
+let zero = 0;
 
-/** Epoch ms that never run back. performance.now() may stop while a laptop sleeps: that is added. */
+/** Epoch ms that never run back; performance.now() may stop in a sleeping laptop. */
 function clock() {
-  const gap = Date.now() - performance.now() - zero;
-  if (gap > slept + 5_000) slept = gap;
-  return zero + performance.now() + slept;
+  const since = Date.now() - performance.now();
+  if (since > zero + 5_000) zero = since;
+  return zero + performance.now();
+}
+
+// --- what the person decided
+
+/** @type {Record<string, any>} */
+const decided = { [OUT]: read(OUT), [CONSENT]: read(CONSENT) };
+
+/** Stopping forgets all but the decision. @param {string} key @param {string} value */
+function decide(key, value) {
+  decided[key] = value;
+  guard(heed);
+  disk((storage) => {
+    for (const name in storage) if (!visit && /^llmtrack:(user|spool)/.test(name)) storage.removeItem(name);
+    storage.setItem(key, value);
+  });
+}
+
+function heed() {
+  const agreed = decided[CONSENT] ?? consent !== "required";
+  if (!agreed || decided[OUT] || (respectDnt !== undefined && (gpc || dnt))) stop();
+  else if (!visit && !document.prerendering) begin();
 }
 
 // --- visits and their events
 
-/** @param {string} [previous] kept by the back/forward cache */
+/** @param {string} [previous] from the back/forward cache */
 function begin(previous) {
   const began = clock();
-  const id = user || disk((storage) => storage.getItem(USER)) || random();
+  const id = user || read(USER) || random();
   if (!user) disk((storage) => storage.setItem(USER, id));
   const name = id.replace(/[^a-z\d.-]/gi, "").slice(0, 64) || "anonymous";
   api.sessionId = `user_${name}_${Math.round(began)}_${random()}`;
@@ -118,6 +140,9 @@ function begin(previous) {
   };
   input = began;
   idle = true;
+  selectedAt = 0;
+  moved = null;
+  listen();
   active();
   run();
 }
@@ -134,15 +159,14 @@ function push(type, data = {}, t = clock()) {
   } catch {}
   if (json.length > DATA) json = `{"truncated":${json.length}}`;
   visit.queue.push({ n, t, type, json });
-  fresh += 1;
-  freshBytes += json.length;
   checkpoint();
-  schedule();
+  schedule(visit.queue);
 }
 
 function stop() {
+  if (visit) visit.queue = [];
   visit = api.sessionId = null;
-  deadman?.abort();
+  deadman.abort();
 }
 
 function leave() {
@@ -152,16 +176,15 @@ function leave() {
   settle();
   scrolled();
   v.left = clock();
-  deadman?.abort();
+  deadman.abort();
   save(v);
   if (v.token) fit(v, (body) => navigator.sendBeacon(v.to + "end", body));
 }
 
 // --- the spool: what the server has not acknowledged
 
-let saved = 0, saving = false;
-/** @type {AbortController | undefined} */
-let deadman;
+let saved = 0, saving = 0;
+let deadman = new AbortController();
 
 /** @param {Visit} v */
 function save(v) {
@@ -182,12 +205,10 @@ function orphans() {
   })) ?? [];
 }
 
-/** At most once a second, and never inside a handler. */
+/** Once a second at most, never inside a handler. */
 function checkpoint() {
-  if (saving) return;
-  saving = true;
-  later(() => {
-    saving = false;
+  saving ||= later(() => {
+    saving = 0;
     saved = performance.now();
     if (!visit || visit.left) return;
     save(visit);
@@ -198,30 +219,31 @@ function checkpoint() {
 /** A dead-man's switch: the browser sends it when the page dies without pagehide. @param {Visit} v */
 function arm(v) {
   if (!window.fetchLater || !v.token) return;
-  deadman?.abort();
-  const { signal } = (deadman = new AbortController());
-  fit(v, (body) => window.fetchLater?.(v.to + "end", { method: "POST", body, signal }));
+  deadman.abort();
+  deadman = new AbortController();
+  fit(v, (body) => window.fetchLater?.(v.to + "end", { method: "POST", body, signal: deadman.signal }));
 }
 
 // --- sending
 
 const encoder = new TextEncoder();
-let fresh = 0, freshBytes = 0; // since the last request
 let busy = false; // sending, or resting after a failure
 let failures = 0, timer = 0, swept = -DEAD;
 
-function schedule() {
-  const due = fresh >= BATCH_EVENTS || freshBytes >= BATCH_BYTES ? 0 : BATCH_MS;
-  if (busy || (timer && due)) return;
+/** @param {Tracked[]} queue */
+function schedule(queue) {
+  if (busy) return;
+  const full = queue.length >= BATCH_EVENTS || queue.map((event) => event.json).join().length >= BATCH_BYTES;
+  if (timer && !full) return;
   clearTimeout(timer);
-  timer = later(run, due);
+  timer = later(run, full ? 0 : BATCH_MS);
 }
 
-/** The only sender: one request at a time, and rests that no new event cuts short. */
+/** The only sender: one request at a time, rests that no event cuts short. */
 async function run(keepalive = false) {
   if (busy || !visit || visit.left) return;
   clearTimeout(timer);
-  timer = fresh = freshBytes = 0;
+  timer = 0;
   busy = true;
   try {
     await deliver(visit, keepalive);
@@ -231,7 +253,7 @@ async function run(keepalive = false) {
     return rest(error);
   }
   busy = false;
-  if (visit?.queue.length) schedule();
+  if (visit?.queue.length) schedule(visit.queue);
 }
 
 /** @param {any} error whose `after` is Retry-After: seconds or a date */
@@ -248,7 +270,8 @@ function rest({ after }) {
 async function sweep() {
   if (performance.now() - swept < DEAD / 2) return;
   swept = performance.now();
-  for (const orphan of orphans()) await deliver(orphan).catch(() => {}); // until the next time
+  const v = visit;
+  for (const orphan of orphans()) if (v === visit) await deliver(orphan).catch(() => {}); // until the next time
 }
 
 /** Sends what the visit holds by now. Throws what is worth another try. @param {Visit} v */
@@ -286,9 +309,8 @@ async function deliver(v, keepalive = false) {
 async function open(v) {
   const sent = clock();
   const reply = await post(v.to + "start", JSON.stringify({ ...v.start, age_ms: Math.min(DAY, sent - v.began) }));
-  const received = clock();
   if (!reply.token || !reply.server_time) throw new Error("no token");
-  v.offset = reply.server_time + (received - sent) / 2 - received;
+  v.offset = reply.server_time - (sent + clock()) / 2;
   v.token = reply.token;
 }
 
@@ -327,7 +349,7 @@ function fit(v, send, left = v.left || clock()) {
 
 let idle = false, input = 0, idleTimer = 0;
 
-/** Idle is dated when it began, however late this runs: timers stop in a sleeping laptop. */
+/** Idle is dated when it began, however late this runs. */
 function checkIdle() {
   const quiet = clock() - input;
   clearTimeout(idleTimer);
@@ -349,13 +371,12 @@ function active() {
   checkIdle();
 }
 
-/** @param {any} node @returns {Element | null} */
+/** @param {any} node @returns {HTMLElement | null} */
 const within = (node, selector = FIELD) => (node?.closest ? node : node?.parentElement)?.closest(selector);
 
-/** @type {WeakMap<Element, number>} */
 const tops = new WeakMap();
 let pressed = false, ownUntil = 0; // until then a scroll is the person's own
-/** @type {{el: Element, path: number, down: boolean, since: number, own: boolean} | null} */
+/** @type {Movement | null} */
 let moved = null;
 
 /** @param {Event} event */
@@ -386,21 +407,19 @@ function scrolled() {
   });
 }
 
-/** Nothing while a field has the focus: getSelection() would read the draft in it. */
+/** Nothing while a field has the focus: it would be a draft. */
 function selected() {
   const selection = getSelection(), text = String(selection);
   if (!selection?.rangeCount || !text.trim() || within(document.activeElement)) return;
   const start = selection.getRangeAt(0).startContainer;
   const masked = [...document.querySelectorAll(PRIVATE)].some((part) => selection.containsNode(part, true));
-  /** @param {string} name */
-  const owner = (name) => within(start, `[${name}]`)?.getAttribute(name) ?? undefined;
   const data = {
     selected_text: masked ? "" : text,
     selected_length: masked || text.length > TEXT ? text.length : undefined,
     masked: masked || undefined,
     page_url: pageUrl(),
-    turn_id: owner("data-turn-id"),
-    chat_session_id: owner("data-chat-session-id"),
+    turn_id: within(start, "[data-turn-id]")?.dataset.turnId,
+    chat_session_id: within(start, "[data-chat-session-id]")?.dataset.chatSessionId,
   };
   return { text, data };
 }
@@ -422,11 +441,9 @@ function settle() {
   selectedAt = 0;
 }
 
-guard(() => {
-  window.llmtrack = api;
-  if (disk((storage) => storage.getItem(OUT)) || (respectDnt !== undefined && (gpc || dnt))) return;
-  const page = document.scrollingElement;
-  if (page) tops.set(page, page.scrollTop);
+let listen = () => {
+  listen = () => {}; // once
+  tops.set(document.scrollingElement ?? document, scrollY);
   on(window, "pointermove pointerdown pointerup pointercancel wheel touchmove keydown", (event) => {
     const { type } = event;
     if (type.startsWith("pointer")) pressed = event.buttons > 0;
@@ -456,11 +473,17 @@ guard(() => {
   on(window, "pageshow", ({ persisted }) => {
     if (persisted && visit) begin(visit.start.session_id);
   });
+};
+
+guard(() => {
+  window.llmtrack = api;
   on(window, "storage", ({ key, newValue }) => {
-    if (key === OUT && newValue) stop(); // in another tab
+    if (!(key in decided)) return;
+    decided[key] = newValue; // in another tab
+    heed();
   });
-  if (document.prerendering) on(document, "prerenderingchange", () => begin());
-  else begin();
+  on(document, "prerenderingchange", heed);
+  heed();
 });
 
 export default api;

@@ -86,6 +86,17 @@ def test_a_dry_run(run: Run, store: Store) -> None:
     )
 
 
+def test_retention_is_the_one_that_is_set(run: Run, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    store.sessions.insert_many(sessions(6))
+    code, _, err = run("--older-than", "retention", "--to", "archive")
+    assert code == 2
+    assert "no retention is set. Set retention_days under [privacy] in llmtrack.toml" in err
+    monkeypatch.setenv("LLMTRACK_PRIVACY__RETENTION_DAYS", "36500")
+    assert run("--older-than", "retention", "--to", "archive")[1].startswith("Moved 0 sessions")
+    monkeypatch.setenv("LLMTRACK_PRIVACY__RETENTION_DAYS", "90")
+    assert run("--older-than", "retention", "--to", "archive")[1].startswith("Moved 6 sessions")
+
+
 def test_a_second_archiver_says_so(run: Run, store: Store) -> None:
     store.sessions.insert_many(sessions(2))
     with Lease(store):

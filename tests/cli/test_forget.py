@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from llmtrack.cli import main
+from llmtrack.pseudonym import pseudonym
 from llmtrack.store.mongo import Store
 from tests.store.archive.world import counted, move, sessions
 
@@ -38,6 +39,24 @@ def test_all_of_a_user_is_erased_and_the_receipt_written(capsys: pytest.CaptureF
     assert receipt["archives"][0]["sessions"] == 2
     assert "user-1" not in Path("receipt.json").read_text()
     assert len(counted(store, Path("archive"))) == 9
+
+
+def test_what_was_stored_before_and_since_there_is_a_key_is_erased(
+    capsys: pytest.CaptureFixture[str], store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LLMTRACK_PRIVACY__USER_KEY", "a key for these tests")
+    known_as = pseudonym("a key for these tests", "user-1")
+    chats = [{"_id": f"{name}:c", "user_id": name} for name in (known_as, "user-1", "user-2")]
+    store.database["chats"].insert_many(chats)
+    store.sessions.insert_one(sessions(1)[0] | {"_id": "new", "session_id": "new", "user_id": known_as})
+    for options in (["--dry-run"], ["--yes"]):
+        code, out, err = run(capsys, "user-1", *options, "--format", "json")
+        assert (code, err) == (0, "")
+        receipt = json.loads(out)
+        assert (receipt["database"]["sessions"], receipt["database"]["chats"]) == (2, 2)
+        assert receipt["archives"][0]["sessions"] == 2
+    assert [chat["user_id"] for chat in store.database["chats"].find()] == ["user-2"]
+    assert store.sessions.count_documents({"user_id": {"$in": ["user-1", known_as]}}) == 0
 
 
 def test_a_dry_run_erases_nothing(capsys: pytest.CaptureFixture[str], store: Store) -> None:
