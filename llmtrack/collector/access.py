@@ -144,24 +144,19 @@ class Access:
         except (SignatureExpired, BadSignature):
             return False
 
-    def must_start(self, request: Request, session_id: str) -> None:
-        """Raise Denied for an id of the client's own that can be guessed; whoever has the ingest key may choose any."""
-        if random_bits(session_id) < RANDOM_BITS and not self.is_writer(request):
-            raise Denied(
-                403,
-                f"session_id: its last part (after the last _) has no room for {RANDOM_BITS} random bits.",
-                "Make it of 16 random hex digits or more, or leave session_id out: the answer names one.",
-            )
-
     def must_own(self, request: Request, session: Mapping[str, Any], proof: str) -> None:
         """Raise Denied when the session was started before by somebody else. `proof` is what this start stored.
 
         A start is repeated when its answer was lost, when the token expired, and when the server lost the session.
         Whoever only knows the id must get no token for it. The cookie cannot tell them apart, as most pages are of
         another site than the collector; so the tracker makes up a secret with each visit, keeps it beside the
-        unsent events and sends it with every start, and the session keeps its hash.
+        unsent events and sends it with every start, and the session keeps its hash. A simple client sends none: then
+        an id that nobody can guess is its secret.
         """
-        if not _same(session.get("start_proof"), proof) and not self.is_writer(request):
+        stored = session.get("start_proof")
+        if _same(stored, proof) or self.is_writer(request):
+            return
+        if _is_secret(proof) or _is_secret(stored) or random_bits(session["session_id"]) < RANDOM_BITS:
             raise Denied(
                 403,
                 "session_id: this session was started before, and not with this secret.",
@@ -179,7 +174,7 @@ class Access:
             return True
         if self.is_writer(request) or self._signed(session_id, token or _bearer(request), self._token_age_s):
             return True
-        return not str(session.get("start_proof", "")).startswith("sha256:") and random_bits(session_id) >= RANDOM_BITS
+        return not _is_secret(session.get("start_proof")) and random_bits(session_id) >= RANDOM_BITS
 
     # --- reading
 
@@ -205,10 +200,14 @@ class Access:
 
 
 def start_proof(secret: str | None) -> str:
-    """What a session keeps of the secret it was started with: its SHA-256, or a mark that nobody can repeat."""
+    """What a session keeps of the secret it was started with: its SHA-256, or a mark of its own where there is none."""
     if secret is None:
         return f"once:{secrets.token_hex(8)}"
     return f"sha256:{hashlib.sha256(secret.encode('utf-8', 'replace')).hexdigest()}"
+
+
+def _is_secret(proof: object) -> bool:
+    return str(proof).startswith("sha256:")
 
 
 def random_bits(session_id: str) -> float:

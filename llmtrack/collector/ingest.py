@@ -54,8 +54,6 @@ def ingest_routes(
     @routes.post("/api/session/start")
     def start() -> ResponseReturnValue:
         body = read_body(request, model.StartBody)
-        if body.session_id:
-            access.must_start(request, body.session_id)
         now_ms = time.time_ns() // 1_000_000
         experiment_id = body.experiment_id or settings.experiment or ""
         experiment = settings.experiments.get(experiment_id)
