@@ -9,14 +9,9 @@ with track(client, session_id=…, chat_session_id=…, endpoint="https://collec
 from __future__ import annotations
 
 import asyncio
-import copy
-import functools
-import inspect
 import secrets
 import time
-import typing
 import uuid
-import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Generic, TypeVar
@@ -26,6 +21,7 @@ from llmtrack.answer import Answer, asked
 from llmtrack.delta import Delta, read_chunk, read_response
 from llmtrack.model import MODEL_RESPONSE, PROMPT, new_session_id, storable
 from llmtrack.sender import Sender, sender
+from llmtrack.tapped import tapped
 
 FLUSH_S = 2.0
 MAX_TEXT_BYTES = 100_000  # with room for what must be escaped, so that the body fits in what a collector takes
@@ -98,7 +94,7 @@ class Tracking(Generic[Client]):
             self._sender.put("/api/session/start", {**start, "environment": {"application": "llmtrack.client"}})
         tracked = self._client
         with self.quietly("the client is none of the OpenAI SDK"):
-            tracked = _tracked(self._client, self)
+            tracked = tapped(self._client, self.begin)
         return tracked
 
     def __exit__(self, *_: object) -> None:
@@ -171,7 +167,13 @@ class _Turn:
     def hear(self, piece: Any) -> None:
         """A chunk of a stream, a whole completion, or the response of one that was not parsed yet."""
         with self._tracking.quietly():
-            self._answer.add(self._read(piece.model_dump(warnings=False) if hasattr(piece, "model_dump") else piece))
+            if (response := getattr(piece, "http_response", None)) is not None:
+                if not response.is_closed:
+                    return  # the application reads the bytes itself
+                fields = response.json()
+            else:
+                fields = piece.model_dump(warnings=False)
+            self._answer.add(self._read(fields))
             self.heard = True
 
     def end(self, error: BaseException | None = None, *, complete: bool = False) -> None:
@@ -189,131 +191,6 @@ class _Turn:
                 for name in ("text", "citations", "response_length"):
                     data.pop(name, None)
             self._tracking.log(MODEL_RESPONSE, self.turn_id, self.t + self._answer.latency_ms, data)
-
-
-def _tracked(client: Any, tracking: Tracking[Any]) -> Any:
-    """The client as an instance of a subclass of its own class, over the same connections, whose posts are logged.
-
-    All of the SDK's calls go through `post`: create, parse and stream, raw responses, with_options.
-    """
-    kind = type(client)
-    tracked = copy.copy(client)
-    for name in [name for name in vars(tracked) if isinstance(getattr(kind, name, None), functools.cached_property)]:
-        del vars(tracked)[name]  # such as `chat`, which holds on to the client that made it
-    subclass = _asynchronous if inspect.iscoroutinefunction(kind.post) else _synchronous
-    tracked.__class__ = subclass(kind, tracking)
-    return tracked
-
-
-def _synchronous(kind: Any, tracking: Tracking[Any]) -> Any:
-    class Tracked(kind):  # type: ignore[misc]
-        def post(self, path: str, **more: Any) -> Any:
-            turn = tracking.begin(path, more.get("body"))
-            if turn is None:
-                return super().post(path, **more)
-            try:
-                result = super().post(path, **_tapped(more, turn))
-            except BaseException as error:
-                turn.end(error)
-                raise
-            _heard(result, more, turn)
-            return result
-
-    return functools.update_wrapper(Tracked, kind, updated=())
-
-
-def _asynchronous(kind: Any, tracking: Tracking[Any]) -> Any:
-    class Tracked(kind):  # type: ignore[misc]
-        async def post(self, path: str, **more: Any) -> Any:
-            turn = tracking.begin(path, more.get("body"))
-            if turn is None:
-                return await super().post(path, **more)
-            try:
-                result = await super().post(path, **_tapped(more, turn))
-            except BaseException as error:
-                turn.end(error)
-                raise
-            _heard(result, more, turn)
-            return result
-
-    return functools.update_wrapper(Tracked, kind, updated=())
-
-
-def _heard(result: Any, call: dict[str, Any], turn: _Turn) -> None:
-    """Log a whole answer; a stream does so itself when it has ended."""
-    if call.get("stream"):
-        return
-    response = getattr(result, "http_response", None)  # of a raw response, read or not
-    if response is None:
-        turn.hear(result)
-    elif response.is_closed or response.is_stream_consumed:
-        turn.hear(response.json())
-    turn.end(complete=True)
-
-
-def _tapped(call: dict[str, Any], turn: _Turn) -> dict[str, Any]:
-    """The same call, whose stream, if it has one, is of a subclass that tells the turn what passes."""
-    stream_cls = call.get("stream_cls")
-    if not (call.get("stream") and stream_cls):
-        return call
-    tap = _async_stream if hasattr(typing.get_origin(stream_cls) or stream_cls, "__anext__") else _stream
-    return {**call, "stream_cls": tap(stream_cls, turn)}
-
-
-def _stream(stream_cls: Any, turn: _Turn) -> Any:
-    class Stream(stream_cls):  # type: ignore[misc]
-        def __init__(self, **more: Any) -> None:
-            super().__init__(**more)
-            weakref.finalize(self, turn.end)
-
-        def __iter__(self) -> Any:
-            return self
-
-        def __next__(self) -> Any:
-            try:
-                piece = super().__next__()
-            except StopIteration:
-                turn.end(complete=True)
-                raise
-            except BaseException as error:
-                turn.end(error)
-                raise
-            turn.hear(piece)
-            return piece
-
-        def close(self) -> None:
-            super().close()
-            turn.end()
-
-    return Stream
-
-
-def _async_stream(stream_cls: Any, turn: _Turn) -> Any:
-    class AsyncStream(stream_cls):  # type: ignore[misc]
-        def __init__(self, **more: Any) -> None:
-            super().__init__(**more)
-            weakref.finalize(self, turn.end)
-
-        def __aiter__(self) -> Any:
-            return self
-
-        async def __anext__(self) -> Any:
-            try:
-                piece = await super().__anext__()
-            except StopAsyncIteration:
-                turn.end(complete=True)
-                raise
-            except BaseException as error:
-                turn.end(error)
-                raise
-            turn.hear(piece)
-            return piece
-
-        async def close(self) -> None:
-            await super().close()
-            turn.end()
-
-    return AsyncStream
 
 
 def _name(error: BaseException) -> str:

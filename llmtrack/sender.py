@@ -104,7 +104,8 @@ class Sender:
 
     def drop(self, why: str, events: int = 1) -> None:
         """Count what is not logged; warn of the first."""
-        first, self.dropped = not self.dropped, self.dropped + events
+        with self._changed:
+            first, self.dropped = not self.dropped, self.dropped + events
         if first:
             log.warning("llmtrack did not log something: %s. More of this will only be counted.", why)
 

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 COOKIE = "llmtrack_user"
 COOKIE_AGE_S = 365 * 24 * 3600
 RANDOM_BITS = 64  # of a session id, so that nobody guesses one
+ONCE, SECRET = "once:", "sha256:"  # how a session's start_proof begins: started without a secret, with one
 FORWARDED = ("Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Real-IP", "Via")
 
 START_AGAIN = "Start the session again with the same secret: POST /api/session/start."
@@ -156,7 +157,8 @@ class Access:
         stored = session.get("start_proof")
         if _same(stored, proof) or self.is_writer(request):
             return
-        if _is_secret(proof) or _is_secret(stored) or random_bits(session["session_id"]) < RANDOM_BITS:
+        simple = proof.startswith(ONCE) and str(stored).startswith(ONCE)
+        if not simple or random_bits(session["session_id"]) < RANDOM_BITS:
             raise Denied(
                 403,
                 "session_id: this session was started before, and not with this secret.",
@@ -174,7 +176,8 @@ class Access:
             return True
         if self.is_writer(request) or self._signed(session_id, token or _bearer(request), self._token_age_s):
             return True
-        return not _is_secret(session.get("start_proof")) and random_bits(session_id) >= RANDOM_BITS
+        has_secret = str(session.get("start_proof")).startswith(SECRET)
+        return not has_secret and random_bits(session_id) >= RANDOM_BITS
 
     # --- reading
 
@@ -202,12 +205,8 @@ class Access:
 def start_proof(secret: str | None) -> str:
     """What a session keeps of the secret it was started with: its SHA-256, or a mark of its own where there is none."""
     if secret is None:
-        return f"once:{secrets.token_hex(8)}"
-    return f"sha256:{hashlib.sha256(secret.encode('utf-8', 'replace')).hexdigest()}"
-
-
-def _is_secret(proof: object) -> bool:
-    return str(proof).startswith("sha256:")
+        return f"{ONCE}{secrets.token_hex(8)}"
+    return f"{SECRET}{hashlib.sha256(secret.encode('utf-8', 'replace')).hexdigest()}"
 
 
 def random_bits(session_id: str) -> float:

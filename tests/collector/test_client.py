@@ -333,6 +333,29 @@ def test_the_responses_api_is_logged_too(tracked: Callable[..., Tracking[Any]], 
     assert response["citations"] == [{"url": "https://a.example/1", "title": "A"}]
 
 
+def test_an_answer_that_cannot_be_read_is_the_applications_all_the_same(
+    tracked: Callable[..., Tracking[Any]], store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    page = {"text": "<html>Welcome</html>", "headers": {"Content-Type": "text/html"}}
+    with mocked(None, **page) as client, tracked(client) as tracking:
+        raw = tracking.chat.completions.with_raw_response.create(model="gpt", messages=ASKED)
+        assert raw.text == "<html>Welcome</html>"
+    assert "a call could not be read (JSONDecodeError)" in caplog.text
+    assert "text" not in logged(store)[1]["data"]
+
+
+def test_bytes_that_the_application_reads_itself_are_left_alone(
+    tracked: Callable[..., Tracking[Any]], client: OpenAI, store: Store
+) -> None:
+    with tracked(client) as tracking:
+        create = tracking.chat.completions.with_streaming_response.create
+        with create(model="whole", messages=ASKED) as raw:
+            assert json.loads(raw.read())["choices"][0]["message"]["content"] == ANSWER
+    data = logged(store)[1]["data"]
+    assert "latency_ms" in data
+    assert not {"text", "response_length", "error"} & set(data)
+
+
 def test_other_calls_are_not_logged(tracked: Callable[..., Tracking[Any]], store: Store) -> None:
     embedding = {"object": "embedding", "index": 0, "embedding": [0.5]}
     with (
