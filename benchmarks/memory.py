@@ -1,8 +1,12 @@
-"""Memory of the collector's processes: at rest, with thousands of sessions opened and left, and after load."""
+"""What the collector's processes need: memory at rest, with thousands of sessions opened and left, and after load.
+
+And processor time a request, which a busy machine does not change as it changes requests a second.
+"""
 
 from __future__ import annotations
 
 import http.client
+import math
 import os
 import subprocess
 import sys
@@ -11,7 +15,7 @@ import threading
 import time
 from pathlib import Path
 
-from benchmarks.collector import CLIENTS, SECONDS, call, client
+from benchmarks.collector import BATCH, CLIENTS, SECONDS, call, client
 
 IDLE, PORT = 5_000, 8766
 
@@ -27,6 +31,12 @@ def workers_of(pid: int) -> list[int]:
     return [child for child in children if b"serve" in Path(f"/proc/{child}/cmdline").read_bytes()]
 
 
+def cpu_s(pids: list[int]) -> float:
+    """Processor seconds these processes have used so far."""
+    fields = [Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split() for pid in pids]
+    return sum(int(each[11]) + int(each[12]) for each in fields) / os.sysconf("SC_CLK_TCK")
+
+
 def idle(count: int) -> None:
     connection = http.client.HTTPConnection("127.0.0.1", PORT, timeout=60)
     for _ in range(count):
@@ -34,13 +44,16 @@ def idle(count: int) -> None:
     connection.close()
 
 
-def load(seconds: float) -> None:
+def load(seconds: float) -> list[float]:
+    """The milliseconds of every batch."""
+    milliseconds: list[float] = []
     deadline = time.monotonic() + seconds
-    clients = [threading.Thread(target=client, args=(PORT, deadline, [])) for _ in range(CLIENTS)]
+    clients = [threading.Thread(target=client, args=(PORT, deadline, milliseconds)) for _ in range(CLIENTS)]
     for one in clients:
         one.start()
     for one in clients:
         one.join()
+    return milliseconds
 
 
 def main() -> None:
@@ -61,14 +74,24 @@ def main() -> None:
                 time.sleep(0.1)
         time.sleep(3)  # both workers have loaded the application
         tell("at rest")
+        before = cpu_s(workers_of(server.pid))
         feet = [threading.Thread(target=idle, args=(IDLE // 4,)) for _ in range(4)]
         for one in feet:
             one.start()
         for one in feet:
             one.join()
         tell(f"{IDLE:,} sessions opened and left")
+        used = cpu_s(workers_of(server.pid)) - before
+        print(f"{'':36} {used / IDLE * 1000:.2f} ms of processor time a start")
         for _ in range(3):
-            load(SECONDS * 2)
+            before = cpu_s(workers_of(server.pid))
+            milliseconds = sorted(load(SECONDS * 2))
+            used = cpu_s(workers_of(server.pid)) - before
+            p50, p99 = (milliseconds[math.floor(len(milliseconds) * share)] for share in (0.5, 0.99))
+            print(
+                f"{'':36} {len(milliseconds) / SECONDS / 2:.0f} batches/s, p50 {p50:.0f} ms, p99 {p99:.0f} ms, ", end=""
+            )
+            print(f"{used / len(milliseconds) * 1000:.2f} ms of processor time a batch of {BATCH} events")
             tell(f"after {SECONDS * 2:.0f} s of load by {CLIENTS} clients")
     finally:
         server.terminate()

@@ -49,7 +49,7 @@ class Human(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """One line, and a traceback below when there is one."""
         at = datetime.fromtimestamp(record.created).strftime("%H:%M:%S")
-        message = _CONTROL.sub(" ", record.getMessage())
+        message = _CONTROL.sub(" ", message_of(record))
         of = f" [{REQUEST_ID.get()}]" if REQUEST_ID.get() else ""
         return "\n".join([f"{at} {record.levelname:7} {message}{of}", *where(record)])
 
@@ -60,13 +60,18 @@ class JsonLines(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """One JSON object without a line break."""
         at = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
-        line: dict[str, Any] = {"time": at, "level": record.levelname.lower(), "message": record.getMessage()}
+        line: dict[str, Any] = {"time": at, "level": record.levelname.lower(), "message": message_of(record)}
         if REQUEST_ID.get():
             line["request_id"] = REQUEST_ID.get()
         line.update(getattr(record, "request", {}))
         if frames := where(record):
             line["traceback"] = frames
         return json.dumps(line)
+
+
+def message_of(record: logging.LogRecord) -> str:
+    """The first line of what is said: what follows in a message of granian's is a traceback with its values."""
+    return record.getMessage().partition("\n")[0]
 
 
 def where(record: logging.LogRecord) -> list[str]:

@@ -106,9 +106,9 @@ class _Body:
                 piece = next(self._pieces)
             except StopIteration:
                 raise
-            except Exception:
-                log.exception("an answer broke off: unexpected error")
-                raise
+            except Exception:  # granian would end the answer just so, and log the error with its values
+                log.exception("unexpected error in the middle of an answer")
+                raise StopIteration from None
         self._request.bytes_out += len(piece)
         return piece
 

@@ -101,7 +101,7 @@ def test_start_again_with_the_same_id_changes_nothing(collector: Browser) -> Non
 def test_age_dates_the_start_back(collector: Browser, store: Store) -> None:
     session = started(collector, age_ms=60_000)
     start = store.find(session["session_id"])["start_time"].timestamp() * 1000
-    assert session["server_time"] - start == pytest.approx(60_000, abs=5_000)
+    assert 60_000 - 2 <= session["server_time"] - start < 65_000  # half of our own work is in it
 
 
 def test_batches_in_any_order_and_number_store_each_n_once(collector: Browser) -> None:

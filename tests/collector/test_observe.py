@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import logging
 import logging.config
+import re
 import time
 from collections.abc import Callable, Iterator
 from io import StringIO
 from typing import Any
 
 import pytest
-from flask import Flask
+from flask import Flask, Response
 from prometheus_client.parser import text_string_to_metric_families
 
 from llmtrack.collector import create_app
@@ -154,10 +155,32 @@ def test_an_unexpected_error_is_in_the_log_with_its_place_and_without_its_values
         assert (error["message"], line["level"]) == ("unexpected error in GET /broken/<name>", "warning")
 
 
-def test_a_line_for_people_stays_one_line(log: Callable[[LogFormat], StringIO]) -> None:
-    written = log("human")
-    logging.getLogger("llmtrack").warning("the model said %s", "a\nb\x1b[31mc")
-    assert written.getvalue().endswith("WARNING the model said a b [31mc\n")
+def test_an_answer_that_breaks_off_is_in_the_log_without_its_values(
+    app: Flask, collector: Browser, log: Callable[[LogFormat], StringIO]
+) -> None:
+    @app.get("/broken")
+    def broken() -> Response:
+        def pieces() -> Iterator[bytes]:
+            yield b"first"
+            raise ValueError(SECRET)
+
+        return Response(pieces())
+
+    written = log("json")
+    assert collector.get("/broken").json == "first"
+    error, line = lines(written, 2)
+    assert error["traceback"][-1] == "ValueError"
+    assert (error["request_id"], line["bytes_out"]) == (line["request_id"], 5)
+    assert SECRET not in written.getvalue()
+
+
+@pytest.mark.parametrize("format", ["json", "human"])
+def test_a_message_stays_one_line_that_commands_no_terminal(log: Callable[..., StringIO], format: LogFormat) -> None:
+    written = log(format)
+    logging.getLogger("_granian").error("callable raised\x1b[31m\r an exception\nTraceback\nValueError: %s", SECRET)
+    assert written.getvalue().count("\n") == 1
+    assert "an exception" in written.getvalue()
+    assert not {SECRET, "\x1b", "\r"} & set(re.findall(rf"{SECRET}|[\x1b\r]", written.getvalue()))
 
 
 def test_figures_tell_what_was_stored_and_what_was_refused(collector: Browser) -> None:
