@@ -12,6 +12,7 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 
 def llmtrack(*words: str, timeout: float = 60, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -25,8 +26,8 @@ def llmtrack(*words: str, timeout: float = 60, **environment: str) -> subprocess
 class Serving:
     """`llmtrack serve` on a port of its own; can be killed and started again."""
 
-    def __init__(self, folder: Path, **environment: str) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, stderr: IO[str] | int = subprocess.DEVNULL, **environment: str) -> None:
+        self.folder, self.stderr = folder, stderr
         self.environment = {**os.environ, **environment}
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
@@ -34,7 +35,7 @@ class Serving:
     def start(self) -> None:
         command = [sys.executable, "-m", "llmtrack", "serve", "--port", str(self.port), "--workers", "1"]
         self.process = subprocess.Popen(
-            command, cwd=self.folder, env=self.environment, stderr=subprocess.DEVNULL, start_new_session=True
+            command, cwd=self.folder, env=self.environment, stderr=self.stderr, start_new_session=True
         )
         deadline = time.monotonic() + 40
         while not self._answers():
@@ -63,9 +64,9 @@ class Serving:
 
 
 @contextlib.contextmanager
-def serving(folder: Path, **environment: str) -> Iterator[Serving]:
+def serving(folder: Path, stderr: IO[str] | int = subprocess.DEVNULL, **environment: str) -> Iterator[Serving]:
     """A running collector, until the block ends."""
-    server = Serving(folder, **environment)
+    server = Serving(folder, stderr, **environment)
     server.start()
     try:
         yield server

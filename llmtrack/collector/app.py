@@ -10,10 +10,12 @@ from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import HTTPException
 
 from llmtrack.collector.access import Access, secret_key
+from llmtrack.collector.budget import Budget
 from llmtrack.collector.chat import chat_routes
 from llmtrack.collector.ingest import Refused, ingest_routes
 from llmtrack.collector.limits import Overload, RateLimits
 from llmtrack.collector.models import ChatClient
+from llmtrack.collector.openapi import document
 from llmtrack.collector.overload import guard
 from llmtrack.collector.pages import page_routes
 from llmtrack.config import Settings
@@ -22,6 +24,7 @@ from llmtrack.jsonable import jsonable
 from llmtrack.model import MAX_BODY_BYTES
 from llmtrack.store.chats import Chats
 from llmtrack.store.mongo import Store
+from llmtrack.store.usage import Usage
 
 SWEEP_EVERY_S = 60
 log = logging.getLogger("llmtrack")
@@ -34,9 +37,10 @@ def create_app(settings: Settings, store: Store, chat_client: ChatClient) -> Fla
     app.json.sort_keys = False  # type: ignore[attr-defined] # a document reads in its own order
     access = Access(secret_key(settings))
     rates = RateLimits(settings.limits)
+    budget = Budget(Usage(store), settings.limits.tokens_per_user_per_day)
     guard(app, settings.limits, rates)
     app.register_blueprint(ingest_routes(settings, store, access, rates))
-    app.register_blueprint(chat_routes(settings, store, Chats(store), chat_client, access, rates))
+    app.register_blueprint(chat_routes(settings, store, Chats(store), chat_client, access, rates, budget))
     app.register_blueprint(page_routes(settings, access))
 
     @app.get("/session/<path:session_id>")
@@ -45,6 +49,10 @@ def create_app(settings: Settings, store: Store, chat_client: ChatClient) -> Fla
         if document is None:
             raise UnknownSession(f"No session {session_id!r}.", "Look it up with: llmtrack sessions")
         return jsonify(jsonable(document))
+
+    @app.get("/openapi.json")
+    def openapi() -> ResponseReturnValue:
+        return jsonify(document())
 
     @app.get("/healthz")
     def healthz() -> ResponseReturnValue:

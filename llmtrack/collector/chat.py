@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Generator, Iterator
+from functools import partial
 from typing import Any
 
 import orjson
@@ -12,6 +13,7 @@ from flask import Blueprint, Response, jsonify, request
 from flask.typing import ResponseReturnValue
 
 from llmtrack.collector.access import Access
+from llmtrack.collector.budget import Budget
 from llmtrack.collector.groups import assign
 from llmtrack.collector.ingest import Refused, read_body
 from llmtrack.collector.limits import RateLimits
@@ -27,7 +29,13 @@ log = logging.getLogger("llmtrack")
 
 
 def chat_routes(
-    settings: Settings, store: Store, chats: Chats, chat_client: ChatClient, access: Access, rates: RateLimits
+    settings: Settings,
+    store: Store,
+    chats: Chats,
+    chat_client: ChatClient,
+    access: Access,
+    rates: RateLimits,
+    budget: Budget,
 ) -> Blueprint:
     """POST /query, GET /api/chats, GET and DELETE /api/chats/<sessionId>."""
     routes = Blueprint("chat", __name__)
@@ -37,8 +45,9 @@ def chat_routes(
         body = read_body(request, QueryBody)
         user_id, is_new = access.user(request)
         rates.query(request.remote_addr or "unknown", user_id, body.trackingSessionId)
+        budget.check(user_id)
         record = Record(store, chats, user_id, body.sessionId, body.trackingSessionId)
-        turn = Turn(body, _group(settings, record, user_id), record, chat_client)
+        turn = Turn(body, _group(settings, record, user_id), record, chat_client, partial(budget.spend, user_id))
         # a failure before the first word is known while the status can still tell it
         pieces = turn.answer()
         first = next(pieces, None)

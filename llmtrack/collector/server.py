@@ -34,12 +34,14 @@ def run(
     from llmtrack.collector.overload import threads
     from llmtrack.store.chats import Chats
     from llmtrack.store.mongo import connect
+    from llmtrack.store.usage import Usage
 
     check_address(host, port)
     with connect(settings) as store:
         store.ping()
         store.ensure_indexes()
         Chats(store).ensure_indexes()
+        Usage(store).ensure_indexes()
     server = Granian(
         "llmtrack.collector",
         address=host,

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import closing
 from typing import Any
 
+from llmtrack.collector.budget import tokens_of
 from llmtrack.collector.delta import Citation, merged
 from llmtrack.collector.failures import ModelError
 from llmtrack.collector.models import ChatClient, Messages
@@ -23,7 +24,15 @@ MAX_CHARACTERS = 60_000
 class Turn:
     """Asks the group's model and records both ends, however it goes. `error` is set when the model failed."""
 
-    def __init__(self, body: QueryBody, group: Group, record: Record, client: ChatClient) -> None:
+    def __init__(
+        self,
+        body: QueryBody,
+        group: Group,
+        record: Record,
+        client: ChatClient,
+        spend: Callable[[int], None] = lambda tokens: None,
+    ) -> None:
+        self._spend, self._characters = spend, 0
         self.turn_id = secrets.token_hex(8)
         self.error: ModelError | None = None
         self._body, self._group, self._record, self._client = body, group, record, client
@@ -40,6 +49,7 @@ class Turn:
     def answer(self) -> Generator[str]:
         """The answer's text as it comes. Both ends are recorded, also when the generator is closed before its end."""
         messages = self._begin()
+        self._characters = sum(len(message["content"]) for message in messages)
         self._asked = time.monotonic()
         try:
             with closing(self._client.stream(self._group, messages)) as deltas:
@@ -73,6 +83,8 @@ class Turn:
     def _end(self) -> None:
         self._latency_ms = _ms_since(self._asked)
         text = "".join(self._pieces)
+        if text or self._usage:  # a model that failed before its first word costs nothing
+            self._spend(tokens_of(self._usage, self._characters + len(text)))
         outcome: dict[str, Any] = {"model": self._model, "provider": self._group.provider}
         if self.error:
             outcome["error"] = self.error.message
