@@ -54,7 +54,7 @@ class Answer:
         self.ttft_ms: int | None = None
         self.latency_ms = 0
         self._said = False
-        self._usage: dict[str, int] | None = None
+        self.usage: dict[str, int] | None = None
         self._tools: tuple[str, ...] = ()
         self._pieces: list[str] = []
         self._asked = self._came = time.monotonic()
@@ -67,7 +67,7 @@ class Answer:
         """A piece has come."""
         self._came = time.monotonic()
         self.model = delta.model or self.model
-        self._usage = delta.usage or self._usage
+        self.usage = delta.usage or self.usage
         self.citations = merged(self.citations, delta.citations)
         self._tools += delta.tools
         if delta.text:
@@ -106,8 +106,8 @@ class Answer:
         numbers: dict[str, Any] = {"latency_ms": self.latency_ms, "ttft_ms": self.ttft_ms}
         if self._said:
             numbers["response_length"] = len(self.text)
-        if self._usage:
-            numbers["usage"] = self._usage
+        if self.usage:
+            numbers["usage"] = self.usage
         return numbers
 
 

@@ -7,7 +7,7 @@ import re
 import secrets
 from typing import Annotated, Any, Final
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema, field_validator
 
 SCHEMA_VERSION: Final = 1
 
@@ -107,8 +107,14 @@ def _name(value: str) -> str:
     return value
 
 
-SessionId = Annotated[str, AfterValidator(_session_id)]
-Name = Annotated[str, AfterValidator(_name)]
+SessionId = Annotated[
+    str,
+    AfterValidator(_session_id),
+    WithJsonSchema({"type": "string", "pattern": f"^{_SESSION_ID.pattern}$"}),
+]
+Name = Annotated[
+    str, AfterValidator(_name), WithJsonSchema({"type": "string", "minLength": 1, "maxLength": 256, "pattern": r"\S"})
+]
 
 
 class Body(BaseModel):

@@ -10,8 +10,9 @@ from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import HTTPException
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from llmtrack.collector import origins
+from llmtrack.collector import openapi, origins
 from llmtrack.collector.access import Access, Denied
+from llmtrack.collector.budget import Budget
 from llmtrack.collector.chat import chat_routes
 from llmtrack.collector.completions import completion_routes
 from llmtrack.collector.health import health_routes
@@ -33,6 +34,7 @@ from llmtrack.store.chats import Chats
 from llmtrack.store.durable import DurableStore
 from llmtrack.store.mongo import Store
 from llmtrack.store.spool import Spool
+from llmtrack.store.usage import Usage
 
 SWEEP_EVERY_S = 60
 DAY_S = 24 * 3600
@@ -56,11 +58,12 @@ def create_app(settings: Settings, store: Store, chat_client: ChatClient, metric
     durable = app.extensions["llmtrack"] = DurableStore(store, spool)
     sessions = PrivateStore(durable, settings.privacy, secret)
     chats = Chats(store) if settings.privacy.save_chats else UnsavedChats(store)
+    budget = Budget(Usage(store), settings.limits.tokens_per_user_per_day)
     metrics.spool = spool
     model = Measured(chat_client, metrics)
     guard(app, settings.limits, rates)
     app.register_blueprint(ingest_routes(settings, sessions, access, rates, metrics))
-    app.register_blueprint(chat_routes(settings, sessions, chats, model, access, rates))
+    app.register_blueprint(chat_routes(settings, sessions, chats, model, access, rates, budget))
     app.register_blueprint(completion_routes(settings, sessions, model, access, rates))
     app.register_blueprint(health_routes(store, metrics, guard=lambda: access.must_read(request)))
     if hops := settings.proxy_hops:  # outermost, so that everything inside sees who asks
@@ -75,6 +78,10 @@ def create_app(settings: Settings, store: Store, chat_client: ChatClient, metric
             raise UnknownSession(f"No session {session_id!r}.", "Look it up with: llmtrack sessions")
         document.pop("start_proof", None)
         return jsonify(jsonable(document))
+
+    @app.get("/openapi.json")
+    def interface() -> ResponseReturnValue:
+        return jsonify(openapi.document())
 
     app.after_request(lambda answer: origins.headers(request, settings, answer))
     _errors(app)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Generator, Iterator
+from functools import partial
 from typing import Any
 
 import orjson
@@ -13,6 +14,7 @@ from flask.typing import ResponseReturnValue
 
 from llmtrack.collector import origins
 from llmtrack.collector.access import Access
+from llmtrack.collector.budget import Budget
 from llmtrack.collector.groups import group_for
 from llmtrack.collector.ingest import Refused, read_body
 from llmtrack.collector.limits import RateLimits
@@ -28,7 +30,13 @@ log = logging.getLogger("llmtrack")
 
 
 def chat_routes(
-    settings: Settings, store: PrivateStore, chats: Chats, chat_client: Model, access: Access, rates: RateLimits
+    settings: Settings,
+    store: PrivateStore,
+    chats: Chats,
+    chat_client: Model,
+    access: Access,
+    rates: RateLimits,
+    budget: Budget,
 ) -> Blueprint:
     """POST /query, GET /api/chats, GET and DELETE /api/chats/<sessionId>."""
     routes = Blueprint("chat", __name__)
@@ -43,6 +51,7 @@ def chat_routes(
         body = read_body(request, QueryBody)
         user_id, is_new = access.user(request)
         rates.query(request.remote_addr or "unknown", user_id, body.trackingSessionId)
+        budget.check(user_id)
         caller = request._get_current_object()  # type: ignore[attr-defined] # the record is asked after the request ended
         record = Record(
             store,
@@ -56,7 +65,7 @@ def chat_routes(
         record.notices += filter(None, [notice])
         turn = Turn(body.sessionId, group, record)
         # a failure before the first word is known while the status can still tell it
-        pieces = answer(turn, body, group, record, chat_client)
+        pieces = answer(turn, body, group, record, chat_client, partial(budget.spend, user_id))
         first = next(pieces, None)
         if first is not None and (body.stream or "text/event-stream" in request.headers.get("Accept", "")):
             response = Response(_events(turn, first, pieces), mimetype="text/event-stream")

@@ -133,6 +133,8 @@ def read_events(
 def read_body(incoming: Request, shape: type[Shape]) -> Shape:
     """The JSON body, whatever its Content-Type says: a beacon can only send text/plain. Raises Refused."""
     raw = incoming.get_data(cache=False)
+    if incoming.content_length is None and len(raw) >= model.MAX_BODY_BYTES:  # in chunks: it was cut there
+        raise Refused(413, f"The body exceeds {model.MAX_BODY_BYTES} bytes.", "Send less at once.")
     try:
         try:
             value = orjson.loads(raw)

@@ -46,6 +46,7 @@ def run(
     from llmtrack.collector.overload import threads
     from llmtrack.store.chats import Chats
     from llmtrack.store.mongo import connect
+    from llmtrack.store.usage import Usage
 
     check_readers(settings, host)
     check_address(host, port)
@@ -54,6 +55,7 @@ def run(
             store.ping()
             store.ensure_indexes()
             Chats(store).ensure_indexes()
+            Usage(store).ensure_indexes()
         except StoreUnavailable as error:
             if settings.mongodb_uri is None:
                 raise

@@ -9,6 +9,7 @@ from contextlib import closing
 from typing import Any, TypeVar
 
 from llmtrack.answer import Answer, ms_since
+from llmtrack.collector.budget import tokens_of
 from llmtrack.collector.failures import ModelError
 from llmtrack.collector.models import Messages, Model
 from llmtrack.collector.record import Record
@@ -58,6 +59,11 @@ class Turn:
             t = self._t + ms_since(self._arrived)
             self._record.end(self.turn_id, t, response, {"text": self._answer.text, **outcome})
 
+    def tokens(self, asked: Messages) -> int:
+        """What it cost; a model that failed before its first word costs nothing."""
+        text, usage = self._answer.text, self._answer.usage
+        return tokens_of(usage, sum(len(each["content"]) for each in asked) + len(text)) if text or usage else 0
+
     def about(self) -> dict[str, Any]:
         """What every response says of the turn."""
         return {
@@ -77,8 +83,13 @@ class Turn:
         return {**answer, "latency_ms": self._answer.latency_ms, "ttft_ms": self._answer.ttft_ms, **self.about()}
 
 
-def answer(turn: Turn, body: QueryBody, group: Group, record: Record, client: Model) -> Generator[str]:
-    """The text of the answer to a /query as it comes, in the light of the chat's earlier turns."""
+def answer(
+    turn: Turn, body: QueryBody, group: Group, record: Record, client: Model, spend: Callable[[int], None]
+) -> Generator[str]:
+    """The text of the answer to a /query as it comes, in the light of the chat's earlier turns.
+
+    `spend` is told how many tokens it cost, however it ends.
+    """
     earlier, instead_of = record.turns(), None
     if body.regenerate:
         same = [index for index, before in enumerate(earlier) if before["text"] == body.query]
@@ -87,10 +98,14 @@ def answer(turn: Turn, body: QueryBody, group: Group, record: Record, client: Mo
             earlier = earlier[: same[-1]]
     turn.ask(body.query, regenerated=body.regenerate, instead_of=instead_of)
     messages = context(group.system_prompt, earlier, body.query)
-    with closing(turn.hear(client.stream(group, messages), lambda delta: delta)) as deltas:
-        for delta in deltas:
-            if delta.text:
-                yield delta.text
+    try:
+        with closing(turn.hear(client.stream(group, messages), lambda delta: delta)) as deltas:
+            for delta in deltas:
+                if delta.text:
+                    yield delta.text
+    finally:
+        if cost := turn.tokens(messages):
+            spend(cost)
 
 
 def context(system_prompt: str, turns: list[Document], prompt: str) -> Messages:

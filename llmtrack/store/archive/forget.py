@@ -103,6 +103,8 @@ def forget(
             complete(store, folder, lease, clock, Moved(), step)
         job = _begin(store, user, clock())
         step("noted")
+        with reachable():
+            store.database["usage"].delete_many(_query(user))  # counts of tokens: gone within days anyway
         for name in COLLECTIONS:
             with reachable():
                 store.database[name].delete_many(_query(user))
