@@ -44,6 +44,16 @@ interface Movement {
 
 type On = (target: EventTarget, types: string, handler: (event: any) => void) => void;
 type Disk = <T>(work: (storage: Storage) => T) => T | undefined;
+type Later = (work: () => void, ms: number) => number;
+type Within = (node: any, selector?: string) => HTMLElement | null;
+type Push = (type: string, data?: any, t?: number) => void;
+type Post = (url: string, body: string, keepalive?: boolean) => Promise<any>;
+/** Gives `send` ever fewer events until it says that it took them. */
+type Fit = (visit: Visit, send: (body: string) => any, left?: number) => void;
+
+/** What is kept in localStorage of opting out and of consent: "1", "" for a refusal, null for neither. */
+type Decided = Record<string, string | null | undefined>;
+type Decide = (key: string, value: string) => void;
 
 interface Window {
   llmtrack: {

@@ -48,7 +48,7 @@ function guard(work) {
   }
 }
 
-/** @param {() => void} work @param {number} ms */
+/** @type {Later} */
 const later = (work, ms) => setTimeout(() => guard(work), ms);
 
 /** @type {On} */
@@ -88,10 +88,10 @@ function clock() {
 
 // --- what the person decided
 
-/** @type {Record<string, any>} */
+/** @type {Decided} */
 const decided = { [OUT]: read(OUT), [CONSENT]: read(CONSENT) };
 
-/** Stopping forgets all but the decision. @param {string} key @param {string} value */
+/** Stopping forgets all but the decision. @type {Decide} */
 function decide(key, value) {
   decided[key] = value;
   guard(heed);
@@ -147,7 +147,7 @@ function begin(previous) {
   run();
 }
 
-/** @param {string} type @param {any} [data] */
+/** @type {Push} */
 function push(type, data = {}, t = clock()) {
   if (!visit || visit.left || visit.refused) return;
   const n = ++visit.n;
@@ -164,7 +164,10 @@ function push(type, data = {}, t = clock()) {
 }
 
 function stop() {
-  if (visit) visit.queue = [];
+  if (visit) {
+    visit.queue = [];
+    save(visit);
+  }
   visit = api.sessionId = null;
   deadman.abort();
 }
@@ -314,7 +317,7 @@ async function open(v) {
   v.token = reply.token;
 }
 
-/** As text/plain, which needs no preflight. @param {string} url @param {string} body */
+/** As text/plain, which needs no preflight. @type {Post} */
 async function post(url, body, keepalive = true) {
   const reply = await fetch(url, { method: "POST", body, keepalive, signal: AbortSignal.timeout(10_000) });
   if (reply.ok) return reply.json();
@@ -335,7 +338,7 @@ function pack({ token, offset, start: { session_id }, queue }, most = 0, room = 
   return { body: `${head.slice(0, -1)},"events":[${parts}]}`, events: queue.slice(0, parts.length) };
 }
 
-/** As much as the browser takes. @param {Visit} v @param {(body: string) => any} send */
+/** As much as the browser takes. @type {Fit} */
 function fit(v, send, left = v.left || clock()) {
   for (let most = v.queue.length; ; most >>= 1) {
     try {
@@ -371,7 +374,7 @@ function active() {
   checkIdle();
 }
 
-/** @param {any} node @returns {HTMLElement | null} */
+/** @type {Within} */
 const within = (node, selector = FIELD) => (node?.closest ? node : node?.parentElement)?.closest(selector);
 
 const tops = new WeakMap();
