@@ -8,10 +8,10 @@ import typer
 
 
 def serve(
-    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="Port to listen on.", min=1, max=65535)] = 8000,
+    host: Annotated[str, typer.Option(metavar="ADDRESS", help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(metavar="PORT", help="Port to listen on.", min=1, max=65535)] = 8000,
     workers: Annotated[
-        int | None, typer.Option(help="Worker processes; default: one a core, at most 4.", min=1)
+        int | None, typer.Option(metavar="N", help="Worker processes; default: one a core, at most 4.", min=1)
     ] = None,
 ) -> None:
     """Run the collector: the chat page, the tracker and the place events go to.
