@@ -117,8 +117,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except LlmtrackError as error:
         code = _failed(str(error), error.exit_code)
     except typer.TyperException as error:
-        words = error.format_message().replace("Value error, ", "").rstrip(".")  # pydantic's own, which checks options
-        code = _failed(f"{words}. {_try(error)}", error.exit_code)
+        code = _failed(f"{_wrong(error)}. {_try(error)}", error.exit_code)
     except OSError as error:
         code = _failed(f"{error.filename or 'System'}: {error.strerror or error}.", 1)
     except Exception as error:
@@ -133,6 +132,14 @@ def _failed(message: str, code: int) -> int:
     first, *more = safe(message).splitlines() or [""]
     typer.echo("\n  ".join([f"llmtrack: {first}", *more]), err=True)
     return code
+
+
+def _wrong(error: typer.TyperException) -> str:
+    """What is wrong with which value: pydantic checks the options, and does not name it."""
+    words = error.format_message().replace("Value error, ", "").rstrip(".")
+    if errors := getattr(error.__cause__, "errors", None):
+        words = words.replace(": Input should be", f": {errors()[0]['input']!r} should be").partition(", unable to")[0]
+    return words
 
 
 def _try(error: typer.TyperException) -> str:

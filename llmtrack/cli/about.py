@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from llmtrack.batch import device
 from llmtrack.cli.output import age, duration, many
+from llmtrack.cli.report import counted
 from llmtrack.model import ACTIVITY, CLICK, COPY, MODEL_RESPONSE, NEW_CHAT, PROMPT, SCROLL, SELECTION
 from llmtrack.shapes import text
 
@@ -69,8 +70,8 @@ def facts(visit: Visit, numbers: Mapping[str, Any], now: datetime) -> list[tuple
         ("length", duration(length_s(visit)) if visit.events or session["end_time"] else ""),
         ("events", _counts(visit)),
         ("lost", f"{many(int(numbers['n_gaps']), 'event')} never arrived" if numbers["n_gaps"] else ""),
-        *(("repaired", _REPAIRS.get(key, _counted(key, count))) for key, count in visit.repaired.items() if count),
-        *(("left out", _counted(key, count)) for key, count in visit.excluded.items() if count),
+        *(("repaired", _REPAIRS.get(key, counted(key, count))) for key, count in visit.repaired.items() if count),
+        *(("left out", counted(key, count)) for key, count in visit.excluded.items() if count),
     ]
     return [(label, value) for label, value in rows if value]
 
@@ -132,10 +133,6 @@ def _counts(visit: Visit) -> str:
     named = [many(counts[kind], *nouns) for kind, nouns in _NOUNS.items() if counts[kind]]
     named += [f"{count:,} {kind}" for kind, count in counts.items() if kind not in _NOUNS]
     return f"{len(visit.events):,}: {', '.join(named)}" if named else "none"
-
-
-def _counted(key: str, count: int) -> str:
-    return f"{count:,} {key.replace('_', ' ')}"
 
 
 def _known(*values: Any) -> list[str]:

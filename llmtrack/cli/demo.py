@@ -29,7 +29,10 @@ SAMPLES = {"sample": True}
 def demo(
     serve: Annotated[bool, typer.Option("--serve/--no-serve", help="Go on with the chat page, or stop there.")] = True,
     port: Annotated[
-        int | None, typer.Option(help="Port of the chat page. Default: 8000, or the next free one.", min=1, max=65535)
+        int | None,
+        typer.Option(
+            metavar="PORT", help="Port of the chat page. Default: 8000, or the next free one.", min=1, max=65535
+        ),
     ] = None,
     clear: Annotated[bool, typer.Option("--clear", help="Remove the sample sessions and stop.")] = False,
 ) -> None:

@@ -29,7 +29,7 @@ COLUMNS = (
 
 
 def import_(
-    files: Annotated[list[str], typer.Argument(metavar="FILE...", help='Files to read; "-" is stdin.')],
+    files: Annotated[list[str], typer.Argument(metavar="FILE", help='Files to read; "-" is stdin.')],
     to: Annotated[
         str | None,
         typer.Option("--to", metavar="URI", help="Store to write to. Default: MONGODB_URI, else the embedded server."),

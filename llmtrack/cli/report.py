@@ -21,6 +21,9 @@ _REASONS = {  # one and several; other reasons show as they are called
     "bots": ("visit of a bot", "visits of bots"),
     "duplicates": ("duplicate event", "duplicate events"),
     "out_of_range": ("event out of range", "events out of range"),
+    "event_without_t": ("event without t", "events without t"),
+    "event_without_type": ("event without type", "events without type"),
+    "event_not_an_object": ("event that is no object", "events that are no objects"),
     "unreadable": ("unreadable document", "unreadable documents"),
     "sessions_without_user": ("session without a user", "sessions without a user"),
     "users_in_several_groups": ("user seen in several groups", "users seen in several groups"),
@@ -87,11 +90,16 @@ def cleaning(excluded: Mapping[str, int], repaired: Mapping[str, int]) -> list[T
     from rich.text import Text
 
     found = (("Left out", excluded), ("Repaired", repaired))
-    told = [(label, [_counted(reason, count) for reason, count in counts.items() if count]) for label, counts in found]
+    told = [(label, [counted(reason, count) for reason, count in counts.items() if count]) for label, counts in found]
     return [Text(f"{label}: {', '.join(reasons)}", "dim") for label, reasons in told if reasons]
 
 
-def _counted(reason: str, count: int) -> str:
+def counted(reason: str, count: int) -> str:
+    """What cleaning did, with how many times.
+
+    >>> counted("duplicates", 1), counted("event_without_t", 2)
+    ('1 duplicate event', '2 events without t')
+    """
     one, more = _REASONS.get(reason, (reason.replace("_", " "),) * 2)
     return many(count, one, more)
 

@@ -160,11 +160,15 @@ def _response(event: Event, data: Data, told: _Told) -> Sentence:
     latency_ms = _number(data, "latency_ms")
     details = [f"in {duration(latency_ms / 1000)}"] if latency_ms is not None and latency_ms >= 0 else []
     text, error = _word(data, "text"), as_text(data.get("error"))
-    if error is not None:
-        return Sentence(f"{model} failed", error, ", ".join(details), failed=True)
     sources = data.get("citations")
     cited = [many(len(sources), "source")] if isinstance(sources, list) and sources else []
-    return _spoken(f"{model} answered", text, details, cited)
+    if error is not None and text.strip():
+        broken = _spoken(f"{model} failed in the middle of its answer", text, details)
+        return broken._replace(body=f"{text.strip()}\n\n{error}", failed=True)
+    if error is not None:
+        return Sentence(f"{model} failed", error, ", ".join(details), failed=True)
+    whole = "answered" if data.get("partial") is not True else "answered until it was stopped"
+    return _spoken(f"{model} {whole}", text, details, cited)
 
 
 def _spoken(sentence: str, text: str, before: list[str], after: Sequence[str] = ()) -> Sentence:

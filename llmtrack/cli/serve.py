@@ -12,10 +12,10 @@ from llmtrack.config import LogFormat
 
 
 def serve(
-    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="Port to listen on.", min=1, max=65535)] = 8000,
+    host: Annotated[str, typer.Option(metavar="ADDRESS", help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(metavar="PORT", help="Port to listen on.", min=1, max=65535)] = 8000,
     workers: Annotated[
-        int | None, typer.Option(help="Worker processes; default: one a core, at most 4.", min=1)
+        int | None, typer.Option(metavar="N", help="Worker processes; default: one a core, at most 4.", min=1)
     ] = None,
     log_format: Annotated[
         LogFormat | None, typer.Option(help="How log lines look; default: human on a terminal, else json.")

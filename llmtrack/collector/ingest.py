@@ -155,6 +155,7 @@ def reason(error: ValidationError) -> str:
     """The first thing that is wrong, in one phrase that names the field."""
     first = error.errors(include_url=False, include_input=False, include_context=False)[0]
     message = first["msg"].removeprefix("Value error, ").removeprefix("Input ")
+    message = "should be an object" if first["type"] in ("dict_type", "model_type") else message
     return f"{'.'.join(str(part) for part in first['loc']) or 'event'}: {message}"
 
 

@@ -18,6 +18,7 @@ import os
 import shutil
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import time
@@ -30,8 +31,16 @@ from pymongo.errors import PyMongoError
 
 from llmtrack.errors import StoreUnavailable
 
+if sys.platform != "win32":
+    import fcntl
+
 START_TIMEOUT_S = 30.0
 POLL_S = 0.25
+_FLOCK, _FLOCK_FIELDS = (  # struct flock of fcntl(2)
+    ("qqihh", ("start", "len", "pid", "type", "whence"))
+    if sys.platform == "darwin"
+    else ("hhqqi4x", ("type", "whence", "start", "len", "pid"))
+)
 KEEPER_CONNECTIONS = 2  # the keeper's own: one that watches the server, one that asks
 
 
@@ -128,6 +137,18 @@ def _server_pid(port: int) -> int | None:
     return None
 
 
+def _holder(data_dir: Path) -> int | None:
+    """Process id of the server that has the files open, by the lock it holds on one of them; None when none has."""
+    try:
+        with (data_dir / "mongo" / "WiredTiger.lock").open("rb") as file:
+            asked = struct.pack(_FLOCK, *(fcntl.F_WRLCK if field == "type" else 0 for field in _FLOCK_FIELDS))
+            told = struct.unpack(_FLOCK, fcntl.fcntl(file, fcntl.F_GETLK, asked))
+    except OSError:
+        return None
+    lock = dict(zip(_FLOCK_FIELDS, told, strict=True))
+    return lock["pid"] if lock["type"] != fcntl.F_UNLCK and lock["pid"] > 0 else None
+
+
 class _Keeper:
     """Runs the server until nobody has used it for `linger_s`."""
 
@@ -161,25 +182,27 @@ class _Keeper:
         return int(status["connections"]["current"]) > KEEPER_CONNECTIONS
 
     def _end_orphan(self) -> None:
-        """A server whose keeper was killed still holds the files: end it before starting ours."""
-        state = _read_state(self.data_dir)
-        if state and _server_pid(state["port"]) == state["pid"]:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(state["pid"], signal.SIGTERM)
-            deadline = time.monotonic() + 10
-            while _server_pid(state["port"]) is not None and time.monotonic() < deadline:
+        """A server whose keeper was killed, perhaps before it could tell of it, still holds the files: end it first."""
+        if sys.platform == "win32":
+            return  # nothing tells who holds them
+        for signal_number in (signal.SIGTERM, signal.SIGKILL):
+            holder, deadline = _holder(self.data_dir), time.monotonic() + 10
+            if holder:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(holder, signal_number)
+            while holder and _holder(self.data_dir) == holder and time.monotonic() < deadline:
                 time.sleep(0.05)
 
     def _start(self) -> None:
         """Start the server, at its last port if that is free: clients that are connected find it again.
 
-        Tried anew for a while: the one before may still hold the files for a moment after it stopped answering.
+        Tried anew for a while: the port that is free now may be taken in a moment.
         """
         state = _read_state(self.data_dir)
         wanted = self.port or (state["port"] if state else 0)
         deadline = time.monotonic() + START_TIMEOUT_S
         while time.monotonic() < deadline:
-            self._end_orphan()  # each time: on a busy machine it may not have answered before
+            self._end_orphan()
             self.port = _free_port(wanted)
             self.server = self._launch()
             while self.server.poll() is None and time.monotonic() < deadline:

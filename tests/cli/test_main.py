@@ -108,7 +108,14 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
         (["bogus"], "llmtrack: No such command 'bogus'. Try: llmtrack --help\n"),
         (["replay"], "llmtrack: Missing argument 'ID'. Try: llmtrack replay --help\n"),
         (["replay", "x", "--bogus"], "llmtrack: No such option: --bogus"),
-        (["replay", "x", "--speed", "0"], "llmtrack: Invalid value for '--speed': "),
+        (
+            ["replay", "x", "--speed", "0"],
+            "llmtrack: Invalid value for '--speed': '0' should be greater than or equal to ",
+        ),
+        (
+            ["demo", "--port", "eighty"],
+            "llmtrack: Invalid value for '--port': 'eighty' should be a valid integer. Try: ",
+        ),
         (["sessions", "--last", "soon"], "llmtrack: Invalid value for '--last': 'soon' is not a length of time: "),
         (["sessions", "--since", "1.5.26"], "llmtrack: Invalid value for '--since': '1.5.26' is not a date: "),
     ],

@@ -405,7 +405,15 @@ ODD: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "events that are none": (
         {**document((1, "click", {})), "events": [None, 5, {"type": "click"}, {"t": T, "type": "copy"}]},
-        "left out  ",
+        "left out  2 events that are no objects\nleft out  1 event without t\n",
+    ),
+    "an answer that broke off": (
+        document((2, "model_response", {"text": "So far", "error": "It broke off.", "partial": True})),
+        "failed in the middle of its answer  2 words\n          │ So far\n          │\n          │ It broke off.\n",
+    ),
+    "an answer that was stopped": (
+        document((2, "model_response", {"text": "So far", "partial": True})),
+        "the model answered until it was stopped  2 words\n          │ So far\n",
     ),
     "ended by the server": (
         document((1, "click", {}), end_time=T + 2000, ended_by="timeout"),

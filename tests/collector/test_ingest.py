@@ -151,7 +151,7 @@ def test_a_thousand_interleavings_of_batches_retries_beacons_and_spools_store_ea
 
 
 REFUSED = {
-    "no object": ("hello", "event: should be a valid dictionary"),
+    "no object": ("hello", "event: should be an object"),
     "no n": ({"t": 1, "type": "click"}, "n: Field required"),
     "n is no number": (event(1, n="1"), "n: should be a valid integer"),
     "n is zero": (event(0), "n: should be greater than or equal to 1"),
@@ -160,7 +160,7 @@ REFUSED = {
     "type has control characters": (event(1, type="a\x1b[2J"), "type: must be 1 to 100 characters"),
     "t is a word": (event(1, t="now"), "t: must be a time in epoch milliseconds"),
     "t is true": (event(1, t=True), "t: must be a time in epoch milliseconds"),
-    "data is a list": (event(1, data=[]), "data: should be a valid dictionary"),
+    "data is a list": (event(1, data=[]), "data: should be an object"),
 }
 
 

@@ -96,8 +96,9 @@ def test_a_killed_server_comes_back_at_its_address_with_every_acknowledged_write
 def test_a_server_whose_keeper_was_killed_too_is_started_anew(folder: Path) -> None:
     with Store(embedded.ensure(folder, linger_s=30)) as store:
         store.start({"session_id": "s", "user_id": "u"})
-    orphan = state(folder)["pid"]
-    keeper = int(Path(f"/proc/{orphan}/stat").read_text().rsplit(")", 1)[1].split()[1])
+    orphan, keeper = state(folder)["pid"], state(folder)["keeper"]
+    # the worst moment: it has started the server and not yet written down which
+    (folder / "embedded.json").write_text(json.dumps({**state(folder), "pid": keeper}))
     os.kill(keeper, signal.SIGKILL)
     wait_until(lambda: not embedded._keeper_lives(folder))  # its last thread is gone, and its lock with it
     with Store(embedded.ensure(folder, linger_s=8)) as store:

@@ -30,6 +30,7 @@ export class Sidebar {
     this.left = left;
     byId("reload-chats", HTMLButtonElement).addEventListener("click", () => this.refresh());
     addEventListener("pagehide", () => this.#leave());
+    document.addEventListener("visibilitychange", () => document.hidden || this.refresh()); // another tab may have chatted
     setInterval(() => this.#tick(), CLOCK_MS);
   }
 

@@ -35,6 +35,12 @@ def test_each_tab_has_a_chat_of_its_own_and_a_reload_keeps_it(chat: Page, server
     assert session_id(other) != mine
 
 
+def test_a_tab_that_comes_back_shows_what_other_tabs_have_saved(chat: Page, server: ChatServer) -> None:
+    server.save("other", "From another tab", *told("hello"))
+    chat.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+    expect(chat.locator(".chat-title")).to_have_text("From another tab")
+
+
 def test_a_saved_chat_opens_and_goes_on(chat: Page, server: ChatServer) -> None:
     half, failed = told("half"), told("more", "It began")
     half[1]["partial"] = True
