@@ -57,7 +57,8 @@ def _per_session(rows: Rows, mask: Bools, frames: Frames) -> Ints:
 
 def _counts(rows: Rows, response: Ints, frames: Frames) -> dict[str, Any]:
     said = rows.prompt | rows.response
-    spoken = np.unique(np.stack([rows.session[said], rows.chat[said]]), axis=1)[0]
+    most = int(rows.chat.max(initial=-1)) + 2  # chats in all, and none
+    spoken = np.unique(rows.session[said] * most + rows.chat[said] + 1) // most
     latency = rows.field(LATENCY)
     known = rows.answer & ~np.isnan(latency)
     medians = pd.Series(latency[known]).groupby(rows.session[known]).median()
