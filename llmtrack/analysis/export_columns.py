@@ -57,8 +57,10 @@ SESSIONS: Final = (
     Column("unanswered", "integer", "prompts without answer or error"),
     Column("prompts_with_predecessor", "integer", "prompts that follow another one in their chat"),
     Column("reasks", "integer", "of these, those that ask the same again: similar words (Jaccard 0.5), within 5 min"),
-    Column("copies", "integer", "copies of text"),
+    Column("copies", "integer", "copies of text, of prompts and of the page as well"),
     Column("selections", "integer", "selections of text that were not then copied"),
+    Column("answer_copies", "integer", "copies that belong to an answer"),
+    Column("answer_selections", "integer", "selections that belong to an answer and were not then copied"),
     Column("copied_responses", "integer", "answers with at least one copy"),
     Column("clicks", "integer", "clicks"),
     Column("words_out", "integer", "words of all answers"),
@@ -138,6 +140,7 @@ TABLES: Final = {"sessions": SESSIONS, "events": EVENTS, "turns": TURNS}
 TEXT_BASED: Final = {  # columns that need the texts read
     "sessions": frozenset(
         {"active_long_s", "prompts_with_predecessor", "reasks", "selections", "copied_responses", "words_out"}
+        | {"answer_copies", "answer_selections"}
     ),
     "turns": frozenset({"model", "prompt", "answer", "copies", "selections", "copied"}),
 }

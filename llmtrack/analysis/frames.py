@@ -95,7 +95,8 @@ def clean(batch: Batch, now: datetime) -> Frames:
     counts = np.bincount(session, minlength=sessions)
 
     columns: dict[str, Any] = {key: values[order] for key, values in batch.data.items()}
-    repaired["negative_latency"] = _mend_latencies(columns)
+    if LATENCY in columns or DATA in columns:  # else nobody knows how many there are
+        repaired["negative_latency"] = _mend_latencies(columns)
     endless = np.isnan(end)
     _, last_t = _first_and_last(t, counts)
     end = np.where(endless, last_t, end)
@@ -238,7 +239,7 @@ def _mend_latencies(columns: dict[str, Any]) -> int:
         negative = columns[LATENCY] < 0
         columns[LATENCY] = np.where(negative, np.nan, columns[LATENCY])
         return int(negative.sum())
-    objects = columns.get(DATA, ())
+    objects = columns[DATA]
     rows = [row for row, data in enumerate(objects) if LATENCY in data and number(data[LATENCY]) < 0]
     for row in rows:
         objects[row] = {key: value for key, value in objects[row].items() if key != LATENCY}

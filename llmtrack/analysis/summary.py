@@ -38,8 +38,9 @@ def sessions(frames: Frames) -> pd.DataFrame:
     prompts, responses (answers that did not fail), errors, unanswered, chats, copies, clicks; latency_p50_ms (NaN
     without any); idle (bool); exit_reason (one of EXIT_REASONS).
 
-    Frames read with TEXT_FIELDS give also: selections (without those that were then copied), copied_responses,
-    words_out, active_long_s, reasks, prompts_with_predecessor.
+    Frames read with TEXT_FIELDS give also: selections (without those that were then copied), answer_copies and
+    answer_selections (those of both that belong to an answer), copied_responses, words_out, active_long_s, reasks,
+    prompts_with_predecessor.
     """
     rows = Rows(frames.events)
     response = answered_by(rows)
@@ -56,7 +57,8 @@ def _per_session(rows: Rows, mask: Bools, frames: Frames) -> Ints:
 
 def _counts(rows: Rows, response: Ints, frames: Frames) -> dict[str, Any]:
     said = rows.prompt | rows.response
-    spoken = np.unique(np.stack([rows.session[said], rows.chat[said]]), axis=1)[0]
+    most = int(rows.chat.max(initial=-1)) + 2  # chats in all, and none
+    spoken = np.unique(rows.session[said] * most + rows.chat[said] + 1) // most
     latency = rows.field(LATENCY)
     known = rows.answer & ~np.isnan(latency)
     medians = pd.Series(latency[known]).groupby(rows.session[known]).median()
@@ -137,7 +139,7 @@ def _last_row(rows: Rows, mask: Bools, count: int) -> Ints:
 def _from_texts(rows: Rows, response: Ints, frames: Frames) -> dict[str, Any]:
     count = len(frames.sessions)
     taken = attribute(rows)
-    copies, _ = counted(taken, len(rows))
+    copies, selections = (np.where(rows.answer, each, 0) for each in counted(taken, len(rows)))
     text = rows.field("text")
     words = np.zeros(len(rows))
     answers = np.flatnonzero(rows.answer)
@@ -147,7 +149,9 @@ def _from_texts(rows: Rows, response: Ints, frames: Frames) -> dict[str, Any]:
     previous, again = _reasks(rows, text)
     return {
         "selections": np.bincount(rows.session[taken.row[~taken.copy]], minlength=count),
-        "copied_responses": _per_session(rows, rows.answer & (copies > 0), frames),
+        "answer_copies": np.bincount(rows.session, copies, minlength=count).astype(np.int64),
+        "answer_selections": np.bincount(rows.session, selections, minlength=count).astype(np.int64),
+        "copied_responses": _per_session(rows, copies > 0, frames),
         "words_out": total(rows.session[answers], words[answers], count).astype(np.int64),
         "active_long_s": long_ms / 1000,
         "reasks": np.bincount(rows.session[again], minlength=count),

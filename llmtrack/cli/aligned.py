@@ -30,7 +30,10 @@ Row = Sequence["str | Text"]
 def aligned(
     columns: Sequence[Cell], sections: Sequence[tuple[Text | None, Sequence[Row]]], width: int
 ) -> Iterator[Text]:
-    """Rows in sections under one header; the same widths in all of them, and no more than `width` together."""
+    """Rows in sections under one header; the same widths in all of them, and no more than `width` together.
+
+    Only columns that neither leave nor give way any further can be wider.
+    """
     from rich.cells import cell_len
     from rich.text import Text
 
@@ -41,9 +44,9 @@ def aligned(
     kept = list(range(len(columns)))
     while _total(wide, kept) > width and (spare := [i for i in kept if columns[i].optional]):
         kept.remove(max(spare, key=lambda i: columns[i].optional))
-    for i in kept:
-        if columns[i].cut:
-            wide[i] = max(SHORTEST, wide[i] - max(0, _total(wide, kept) - width))
+    # The widest gives way first, of equal ones the last: labels stand before the names of groups.
+    while _total(wide, kept) > width and (long := [i for i in kept if columns[i].cut and wide[i] > SHORTEST]):
+        wide[max(long, key=lambda i: (wide[i], i))] -= 1
     yield _joined([Text(columns[i].title, "bold") for i in kept], [columns[i] for i in kept], [wide[i] for i in kept])
     yield Text("─" * _total(wide, kept), "dim")
     for number, (heading, rows) in enumerate(sections):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple
 
 from llmtrack.cli.aligned import Cell, Row, aligned
@@ -39,11 +40,16 @@ def spark(counts: Sequence[float]) -> str:
 def side_by_side(
     title: str, rows: Sequence[tuple[str, Mapping[str, Share]]], groups: Sequence[str], width: int
 ) -> Iterator[Text]:
-    """Shares in columns, one a group; on a narrow terminal without how many they are of, then without intervals."""
+    """Shares in columns, one a group; on a narrow terminal without how many they are of, then without intervals.
+
+    Groups that have no room even then stand in a table of their own below.
+    """
+    from rich.text import Text
+
     kinds = (Cell("", style="bold", cut=True), Cell("95 %"), Cell("of", style="dim"))
     missing = Share(None, None, 0)
     for count in (3, 2, 1):
-        columns = [Cell(title, right=False, cut=True)]
+        columns = [Cell(title, right=False)]
         for group in groups:
             columns += [kinds[0]._replace(title=line(group)), *kinds[1:count]]
         table: list[Row] = []
@@ -51,10 +57,14 @@ def side_by_side(
             found = [shares.get(group, missing) for group in groups]
             cells = [(percent(each.share), percents(each.ci or NONE), f"{each.of:,}")[:count] for each in found]
             table.append((label, *(cell for some in cells for cell in some)))
-        drawn = list(aligned(columns, [(None, table)], PIPED_WIDTH))
+        drawn = list(aligned(columns, [(None, table)], width if count == 1 else PIPED_WIDTH))
         if drawn[1].cell_len <= width:  # the rule below the header is as wide as the table
             return iter(drawn)
-    return aligned(columns, [(None, table)], width)
+    if len(groups) == 1:
+        return iter(drawn)
+    half = (len(groups) + 1) // 2
+    parts = (side_by_side(title, rows, some, width) for some in (groups[:half], groups[half:]))
+    return chain(next(parts), [Text()], next(parts))
 
 
 def contrasts(

@@ -315,6 +315,8 @@ NO = Interval(NAN, NAN)
         pytest.param("up", (-1, 3), (-0.1, 0.3), 0.01, "inconclusive", id="the interval does not agree"),
         pytest.param("up", (0.1, 0.2), (0.01, 0.02), 1e-9, "equivalent", id="certain but too small to matter"),
         pytest.param("up", (-0.1, 0.2), (-0.01, 0.02), 0.5, "equivalent", id="around nothing"),
+        pytest.param("none", (0.1, 0.2), (0.01, 0.02), 1e-9, "higher", id="no side: no difference is too small"),
+        pytest.param("none", (-0.1, 0.2), (-0.01, 0.02), 0.5, "inconclusive", id="no side, around nothing"),
         pytest.param("up", (1, 3), NO, 0.01, "better", id="control 0: no lift"),
         pytest.param("up", NO, NO, NAN, "inconclusive", id="no interval"),
     ],

@@ -63,6 +63,7 @@ def test_without_texts_the_other_numbers_are_the_same() -> None:
     whole = summary.sessions(cleaned(*documents))
     assert set(whole) - set(plain) == {
         "selections", "copied_responses", "words_out", "active_long_s", "reasks", "prompts_with_predecessor",
+        "answer_copies", "answer_selections",
     }  # fmt: skip
     pd.testing.assert_frame_equal(plain, whole[plain.columns])
 
@@ -125,8 +126,8 @@ def test_numbers_agree_with_each_other(events: list[Any]) -> None:
     assert row["unanswered"] == table["response_t"].isna().sum()
     assert row["copied_responses"] <= row["responses"]
     assert row["copied_responses"] == (table["copied"] & table["answered"]).sum()
-    assert table["copies"].sum() <= row["copies"]
-    assert table["selections"].sum() <= row["selections"]
+    assert table.loc[table["answered"], "copies"].sum() == row["answer_copies"] <= row["copies"]
+    assert table.loc[table["answered"], "selections"].sum() == row["answer_selections"] <= row["selections"]
     assert row["reading_s"] == pytest.approx(table["reading_s"].sum())
     assert row["reading_s"] <= row["active_s"] <= row["active_long_s"] + 1e-9
     assert row["reasks"] <= row["prompts_with_predecessor"] <= row["prompts"]

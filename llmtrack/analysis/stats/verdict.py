@@ -14,9 +14,9 @@ def verdict(
 ) -> str:
     """better, worse, higher, lower, equivalent or inconclusive; never from p alone.
 
-    equivalent: the whole lift interval lies within ± `margin` (a share of the control's value), whatever p says: a
-    difference too small to matter. Else a direction, when the interval of the difference leaves out 0 and the
-    adjusted p is under alpha: better or worse if the metric has a good side, higher or lower if it has "none".
+    equivalent, where a side is good: the whole lift interval lies within ± `margin` (a share of the control's value),
+    whatever p says: a difference too small to matter. Else a direction, when the interval of the difference leaves out
+    0 and the adjusted p is under alpha: better or worse if the metric has a good side, else higher or lower.
     Everything else, a missing interval included, is inconclusive.
     Source: Schuirmann (1987) for equivalence by interval; the interval is 1 - alpha, stricter than his 1 - 2·alpha.
 
@@ -27,7 +27,7 @@ def verdict(
     >>> verdict("up", Interval(0.01, 0.02), Interval(0.01, 0.02), 0.001)
     'equivalent'
     """
-    if -margin <= lift_ci.lo and lift_ci.hi <= margin:
+    if good != "none" and -margin <= lift_ci.lo and lift_ci.hi <= margin:
         return "equivalent"
     higher, lower = difference_ci.lo > 0, difference_ci.hi < 0
     if not (p < alpha and (higher or lower)):
