@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -194,6 +196,37 @@ def test_a_folder_that_cannot_be_made_or_written(store: Store, tmp_path: Path) -
     with pytest.raises(LlmtrackError):
         move(store, Path("/proc/archive"))
     assert store.sessions.count_documents({}) == 3
+
+
+def test_without_permission_nothing_is_deleted_and_what_may_be_read_is_read(store: Store) -> None:
+    store.sessions.insert_many(sessions(4))
+    with tempfile.TemporaryDirectory() as home:  # pytest's own folders are closed to others
+        folder = Path(home) / "archive"
+        move(store, folder, limit=2)
+        for path in (Path(home), *Path(home).rglob("*")):
+            path.chmod(0o555 if path.is_dir() else 0o444)
+        with somebody_else():
+            assert len(archived(folder)) == 2
+            for place in (folder, Path(home) / "new"):
+                with pytest.raises(LlmtrackError, match=r"Cannot (write|make) '.*': Permission denied\. Nothing was"):
+                    move(store, place)
+        assert store.sessions.count_documents({}) == 2
+        the_part(folder).chmod(0)
+        with somebody_else(), pytest.raises(LlmtrackError, match=r"Cannot read '.*part-.*': Permission denied"):
+            archived(folder)
+        for path in (Path(home), *Path(home).rglob("*")):
+            path.chmod(0o755)
+
+
+@contextlib.contextmanager
+def somebody_else() -> Iterator[None]:
+    """Without root's right to do everything: as nobody, where tests run as root."""
+    mine = os.geteuid()
+    os.seteuid(65534 if mine == 0 else mine)
+    try:
+        yield
+    finally:
+        os.seteuid(mine)
 
 
 def test_an_archive_that_went_away_is_not_begun_anew(store: Store, folder: Path) -> None:
