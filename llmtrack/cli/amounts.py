@@ -21,6 +21,16 @@ def brief(seconds: float | None) -> str:
     return f"{value:.1f}{unit}" if value < 9.95 else f"{value:.0f}{unit}"
 
 
+def size(count: int) -> str:
+    """Bytes.
+
+    >>> size(0), size(820), size(27_400), size(9_130_000), size(48_000_000_000)
+    ('0 kB', '0.8 kB', '27 kB', '9.1 MB', '48,000 MB')
+    """
+    value, unit = (count / 1e6, "MB") if count >= 999_500 else (count / 1e3, "kB")
+    return f"{value:.1f} {unit}" if 0 < value < 9.95 else f"{value:,.0f} {unit}"
+
+
 def amount(value: float | None, unit: str, like: float | None = None) -> str:
     """A number with its unit: "share" as percent, times in minutes or hours when they are as long as `like` (itself).
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from llmtrack.cli.amounts import size
 from llmtrack.cli.options import Experiment, Group, OutputFormat, Quiet, User, filters, length
 from llmtrack.cli.output import Column, Format, duration, emit, many, note, write
 from llmtrack.errors import LlmtrackError, UsageError
@@ -84,7 +85,7 @@ def archive(
     from llmtrack.config import load_settings
     from llmtrack.store.archive.folder import open_folder
     from llmtrack.store.archive.lease import LeaseTaken
-    from llmtrack.store.archive.move import Order
+    from llmtrack.store.archive.move import Moved, Order
 
     folder = open_folder(to)
     if verify:
@@ -103,7 +104,8 @@ def archive(
         except LeaseTaken as error:
             if not skip_if_running:
                 raise
-            _print({"command": "archive", "folder": folder.name, "skipped": True}, f"{error.message} Skipped.", format)
+            document = _document(folder, order, Moved()) | {"skipped": True}
+            _print(document, f"{error.message} Skipped.", format)
 
 
 def open_store(settings: Settings, database: str | None) -> Store:
@@ -154,6 +156,7 @@ def _document(folder: Folder, order: Order, moved: Moved) -> dict[str, Any]:
         "command": "archive",
         "folder": folder.name,
         "dry_run": False,
+        "skipped": False,
         "keep": order.keep,
         "filters": order.filters.as_dict(),
         "sessions": moved.sessions,
@@ -177,10 +180,10 @@ def _summary(folder: Folder, order: Order, moved: Moved) -> str:
     done = "Copied" if order.keep else "Moved"
     said = [f"{done} {many(moved.sessions, 'session')} to {folder.name}"]
     if moved.sessions:
-        size = f"{moved.bytes / 1e6:,.1f} MB"
-        said[0] += f" ({many(moved.events, 'event')}, {many(moved.parts, 'part')}, {size})"
+        said[0] += f" ({many(moved.events, 'event')}, {many(moved.parts, 'part')}, {size(moved.bytes)})"
     if not order.keep and moved.deleted != moved.sessions:
-        said.append(f"deleted {moved.deleted:,} from the database")
+        before = ", with those archived before" if moved.deleted > moved.sessions else ""
+        said.append(f"deleted {moved.deleted:,} from the database{before}")
     said += [f"{many(moved.late, 'session')} stayed for a late event"] if moved.late else []
     said += [f"completed {many(moved.completed, 'part')} of a run that was killed"] if moved.completed else []
     said += [f"stopped by the {moved.stopped} given"] if moved.stopped else []
@@ -201,7 +204,7 @@ def _remarks(conflicts: list[str], unreadable: Broken, foreign: list[str], quiet
 def _plan(store: Store, folder: Folder, order: Order, format: Format, quiet: bool) -> None:
     from llmtrack.store.archive.move import plan
 
-    found = plan(store, order)
+    found = plan(store, folder, order)
     document = {
         "command": "archive",
         "folder": folder.name,
@@ -215,8 +218,8 @@ def _plan(store: Store, folder: Folder, order: Order, format: Format, quiet: boo
         "seconds_estimated": round(found.seconds, 1),
     }
     months = f", begun in {', '.join(sorted(found.months))}" if found.months else ""
-    size = f"{found.bytes / 1e6:,.1f} MB of documents"
-    would = f"Would move {many(found.sessions, 'session')} ({many(found.events, 'event')}, {size}{months})"
+    documents = f"{size(found.bytes)} of documents"
+    would = f"Would move {many(found.sessions, 'session')} ({many(found.events, 'event')}, {documents}{months})"
     _print(document, f"{would} in about {duration(found.seconds)}.", format)
     _remarks([], found.unreadable, [], quiet)
 
@@ -234,12 +237,15 @@ def _verify(folder: Folder, format: Format, quiet: bool) -> None:
         "sessions": found.sessions,
         "bytes": found.bytes,
         "damaged": found.damaged,
+        "unnamed_files": found.unnamed,
     }
-    whole = f"{many(found.parts, 'part')} with {many(found.sessions, 'session')}, {found.bytes / 1e6:,.1f} MB"
+    whole = f"{many(found.parts, 'part')} with {many(found.sessions, 'session')}, {size(found.bytes)}"
     said = f"{many(len(found.damaged), 'file')} of {whole}, damaged." if found.damaged else f"{whole}: all as written."
     _print(document, said, format)
     for named in found.damaged:
         note(f"damaged: {folder.at(named)}")
+    for named in found.unnamed[:SHOWN]:
+        note(f"not in the manifest, never read: {folder.at(named)}", quiet)
     if found.damaged:
         raise LlmtrackError("The archive is damaged.", "Put the named files back from a backup.")
 

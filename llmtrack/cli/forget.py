@@ -60,7 +60,8 @@ def forget(
     if out:
         write(as_json(document) + "\n", out)
     if format is Format.table:
-        write(f"{'Would erase' if dry_run else 'Erased'} {_what(receipt)}.{'' if dry_run else ' Nothing is left.'}\n")
+        proof = "" if dry_run or receipt.unreached else " Nothing is left."
+        write(f"{'Would erase' if dry_run else 'Erased'} {_what(receipt)}.{proof}\n")
     elif format is Format.json:
         write(as_json(document) + "\n")
     else:

@@ -66,7 +66,7 @@ Source = Annotated[
     typer.Option(
         "--source",
         metavar="URI|PATH",
-        help="Where the visits are: a mongodb:// URI, a .jsonl or .bson file, an archive folder. "
+        help="Where the visits are: a mongodb:// URI, embedded, a .jsonl or .bson file, an archive folder. "
         "Several are read together. Default: MONGODB_URI, else the embedded server.",
     ),
 ]

@@ -22,11 +22,12 @@ if TYPE_CHECKING:
 
 __all__ = ["Filters", "Source", "open_source"]
 
+EMBEDDED: Final = "embedded"  # names the embedded server, so that it can be read together with an archive
 _SUFFIXES: Final = (".jsonl", ".ndjson", ".json", ".bson")
 
 
 def open_source(uri: str | Sequence[str] | None, settings: Settings, *, stdin: IO[bytes] | None = None) -> Source:
-    """Open what `uri` names: a MongoDB URI, a file or folder of session documents, an archive, `-` for standard input.
+    """Open what `uri` names: a MongoDB URI, `embedded`, a file or folder of sessions, an archive, `-` (standard input).
 
     None (or an empty list) means settings.mongodb_uri, else the embedded server; a list means all of them together,
     each session once. Raises UsageError when one names nothing readable, StoreUnavailable when there is no server.
@@ -37,10 +38,12 @@ def open_source(uri: str | Sequence[str] | None, settings: Settings, *, stdin: I
 
             return SeveralSources([open_source(each, settings, stdin=stdin) for each in uri])
         uri = next(iter(uri), None)
+    if uri == EMBEDDED:
+        settings, uri = settings.model_copy(update={"mongodb_uri": None}), None
     if uri is None:
         store = connect(settings)
         named = settings.mongodb_uri.get_secret_value() if settings.mongodb_uri else None
-        return MongoSource(store, _public_name(named, store) if named else "embedded")
+        return MongoSource(store, _public_name(named, store) if named else EMBEDDED)
     if uri.startswith(("mongodb://", "mongodb+srv://")):
         store = Store(uri, None if urlsplit(uri).path.strip("/") else settings.database)
         return MongoSource(store, _public_name(uri, store))
@@ -59,7 +62,7 @@ def open_source(uri: str | Sequence[str] | None, settings: Settings, *, stdin: I
         return FileSource(uri, [("", _opener(path))])
     raise UsageError(
         f"There is no source {uri!r}.",
-        "Give a mongodb:// URI, a .jsonl, .json or .bson file, a folder of such files, or an archive.",
+        "Give a mongodb:// URI, embedded, a .jsonl, .json or .bson file, a folder of such files, or an archive.",
     )
 
 

@@ -33,7 +33,8 @@ def test_cron_gets_one_line(run: Run, store: Store) -> None:
     store.sessions.insert_many(sessions(6))
     code, out, err = run("--older-than", "90d", "--to", "archive")
     assert (code, err) == (0, "")
-    assert out.startswith("Moved 6 sessions to archive (18 events, 2 parts, 0.0 MB); took ")
+    assert out.startswith("Moved 6 sessions to archive (18 events, 2 parts, ")
+    assert " kB); took " in out
     assert out.count("\n") == 1
     code, out, _ = run("--older-than", "90d", "--to", "archive")
     assert (code, out[:33]) == (0, "Moved 0 sessions to archive; took")
@@ -50,6 +51,7 @@ def test_json_has_every_count(run: Run, store: Store) -> None:
         "command": "archive",
         "folder": "archive",
         "dry_run": False,
+        "skipped": False,
         "keep": False,
         "filters": {"group": "A"},
         "sessions": 3,
@@ -79,7 +81,7 @@ def test_a_dry_run(run: Run, store: Store) -> None:
     store.sessions.insert_many(sessions(4))
     code, out, _ = run("--older-than", "90d", "--to", "archive", "--dry-run")
     assert code == 0
-    assert out.startswith("Would move 4 sessions (12 events, 0.0 MB of documents, begun in 20")
+    assert out.startswith("Would move 4 sessions (12 events, 2.3 kB of documents, begun in 20")
     assert not Path("archive").exists()
     assert (
         json.loads(run("--older-than", "90d", "--to", "archive", "--dry-run", "--format", "json")[1])["sessions"] == 4
@@ -106,6 +108,10 @@ def test_a_second_archiver_says_so(run: Run, store: Store) -> None:
         code, out, err = run("--older-than", "90d", "--to", "archive", "--skip-if-running")
         assert (code, err) == (0, "")
         assert out.endswith("UTC. Skipped.\n")
+        skipped = json.loads(run("--older-than", "90d", "--to", "archive", "--skip-if-running", "--format", "json")[1])
+    moved = json.loads(run("--older-than", "90d", "--to", "archive", "--keep", "--format", "json")[1])
+    assert (skipped["skipped"], skipped["sessions"], moved["skipped"]) == (True, 0, False)
+    assert skipped.keys() == moved.keys()
     assert store.sessions.count_documents({}) == 2
 
 
@@ -115,7 +121,7 @@ def test_options_that_stop_early_and_keep(run: Run, store: Store) -> None:
     assert store.sessions.count_documents({}) == 6
     out = run("--older-than", "90d", "--to", "archive", "--limit", "3")[1]
     assert out.startswith("Moved 1 session to archive")
-    assert "; deleted 3 from the database; stopped by the limit given; took" in out
+    assert "; deleted 3 from the database, with those archived before; stopped by the limit given; took" in out
     assert run("--older-than", "90d", "--to", "archive", "--max-seconds", "60")[1].startswith("Moved 3 sessions")
     assert len(archived(Path("archive"))) == 6
 
@@ -125,7 +131,8 @@ def test_verify_says_that_all_is_well_or_names_what_is_not(run: Run, store: Stor
     run("--older-than", "90d", "--to", "archive")
     code, out, err = run("--verify", "--to", "archive")
     assert (code, err) == (0, "")
-    assert out.startswith("2 parts with 4 sessions, 0.0 MB: all as written.")
+    assert out.startswith("2 parts with 4 sessions, ")
+    assert out.endswith(" kB: all as written.\n")
     next(Path("archive").glob("month=*/part-*")).write_bytes(b"PAR1")
     code, out, err = run("--verify", "--to", "archive")
     assert code == 1
@@ -140,7 +147,9 @@ def test_verify_says_that_all_is_well_or_names_what_is_not(run: Run, store: Stor
         (["--older-than", "soon", "--to", "archive"], 2, "'soon' is not a length of time"),
         (["--older-than", "90d"], 2, "Missing option '--to'"),
         (["--verify", "--to", "nowhere"], 2, "There is no archive at 'nowhere'"),
-        (["--older-than", "90d", "--to", "no/such/folder"], 1, "'no/such/folder' is not there"),
+        (["--older-than", "90d", "--to", ""], 2, "The name of the archive's folder is empty"),
+        (["--older-than", "90d", "--to", "no/such/folder"], 1, "such' is not there. Is the disk mounted?"),
+        (["--older-than", "90d", "--to", "no/such/folder", "--dry-run"], 1, "such' is not there. Is the disk mounted?"),
         (["--older-than", "90d", "--to", "a", "--database", "mongodb://127.0.0.1:9/?serverSelectionTimeoutMS=200"], 1,
          "The database does not answer"),
     ],

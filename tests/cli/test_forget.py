@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 
@@ -84,8 +85,21 @@ def test_on_a_terminal_it_asks(
     assert len(counted(store, Path("archive"))) == left
 
 
+def test_leaving_at_the_question_changes_nothing(
+    capsys: pytest.CaptureFixture[str], store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stdin = io.StringIO("")  # Ctrl-D
+    monkeypatch.setattr(stdin, "isatty", lambda: True)
+    monkeypatch.setattr("sys.stdin", stdin)
+    code, _, err = run(capsys, "user-1")
+    assert code == 130
+    assert "bug" not in err
+    assert len(counted(store, Path("archive"))) == 12
+
+
 def test_an_archive_that_cannot_be_reached_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     Path("archive").rename("away")
-    code, _, err = run(capsys, "user-1", "--yes")
+    code, out, err = run(capsys, "user-1", "--yes")
     assert code == 3
+    assert "Nothing is left" not in out
     assert err.startswith("Not reached from here: the archive ")

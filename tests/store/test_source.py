@@ -226,6 +226,14 @@ def test_the_database_is_the_one_of_the_uri_else_the_settings_else_the_default(s
             assert source.name == expected
 
 
+def test_the_embedded_server_has_a_name_so_that_it_can_be_read_with_others() -> None:
+    Path("more.jsonl").write_bytes(lines([session("s1")]))
+    elsewhere = load_settings(MONGODB_URI="mongodb://127.0.0.1:9", database="none_of_this_name")
+    with open_source(["embedded", "more.jsonl"], elsewhere) as source:
+        assert source.name == "embedded + more.jsonl"
+        assert [document["session_id"] for document in source.documents()] == ["s1"]
+
+
 def test_a_mongodump_folder_means_its_sessions(tmp_path: Path, settings: Settings) -> None:
     (tmp_path / "sessions.bson").write_bytes(bson.encode(session("s")))
     (tmp_path / "chats.bson").write_bytes(bson.encode({"_id": 1, "turns": []}))

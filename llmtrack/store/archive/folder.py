@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,6 +18,7 @@ from llmtrack.errors import LlmtrackError, UsageError
 Step = Callable[[str], None]  # called after every step of a run with its name; tests stop the process there
 
 WRITING = ".writing"  # ends the name of a file that is not whole yet
+LOCK = ".lock"
 
 
 def nothing(step: str) -> None:
@@ -29,7 +31,9 @@ def is_url(name: str) -> bool:
 
 
 def open_folder(name: str) -> Folder:
-    """The folder of this name or URL; it need not exist. Raises UsageError for a URL that names nothing known."""
+    """The folder of this name or URL; it need not exist. Raises UsageError for one that names nothing known."""
+    if not name.strip():
+        raise UsageError("The name of the archive's folder is empty.", "Is a variable of the script not set?")
     if not is_url(name):
         return LocalFolder(Path(name.removeprefix("file://")))
     try:
@@ -82,8 +86,12 @@ class Folder(ABC):
         """Whether the folder is there."""
 
     @abstractmethod
+    def check(self) -> None:
+        """Raise LlmtrackError unless it is there or can be made: the folder that it is to lie in is never made."""
+
+    @abstractmethod
     def create(self) -> None:
-        """Make the folder, but not the one that it is to lie in: that may be a disk that is not mounted."""
+        """Make the folder, unless it is there."""
 
     @abstractmethod
     def write(self, path: str, step: Step = nothing) -> contextlib.AbstractContextManager[Any]:
@@ -124,7 +132,15 @@ class LocalFolder(Folder):
     def exists(self) -> bool:
         return self.path.is_dir()
 
+    def check(self) -> None:
+        if not (self.path.exists() or self.path.parent.is_dir()):
+            raise LlmtrackError(
+                f"The folder {str(self.path.parent)!r} is not there.",
+                "Is the disk mounted? Else make the folder first.",
+            )
+
     def create(self) -> None:
+        self.check()
         with self.possible("", "make"):
             if not self.path.is_dir():
                 self.path.mkdir(mode=0o750)
@@ -168,8 +184,8 @@ class LocalFolder(Folder):
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
-        lock = FileLock(self.path / ".lock", timeout=0)
-        with self.possible(".lock", "write"):
+        lock = FileLock(self.path / LOCK, timeout=0)
+        with self.possible(LOCK, "write"):
             try:
                 lock.acquire()
             except Timeout:
@@ -193,9 +209,12 @@ class RemoteFolder(Folder):
         with self.possible("", "reach"):
             return bool(self._fs.get_file_info(bucket).type != fs.FileType.NotFound)
 
-    def create(self) -> None:
+    def check(self) -> None:
         if not self.exists():
             raise LlmtrackError(f"There is no bucket for {self.name!r}.", "Create it first.")
+
+    def create(self) -> None:
+        self.check()
 
     @contextlib.contextmanager
     def write(self, path: str, step: Step = nothing) -> Iterator[Any]:
@@ -235,4 +254,6 @@ def _public(url: str) -> str:
 
 def _line(error: Exception) -> str:
     said = getattr(error, "strerror", None) or str(error).partition("\n")[0] or type(error).__name__
-    return str(said)[:300].rstrip(".")
+    return re.sub(r"^.*\[errno \d+\] ", "", str(said), flags=re.IGNORECASE)[:300].rstrip(
+        "."
+    )  # pyarrow's words before it

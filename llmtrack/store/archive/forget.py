@@ -21,7 +21,7 @@ from llmtrack.store.archive.lease import LEASE_S, Lease, check_clock
 from llmtrack.store.archive.manifest import Manifest, Part, Record, State
 from llmtrack.store.archive.move import Moved, complete, tidy
 from llmtrack.store.archive.part import ROW_GROUP_BYTES, ROW_GROUP_SESSIONS, Row, Writer, open_part, readable, rows
-from llmtrack.store.archive.registry import Registry
+from llmtrack.store.archive.registry import Registry, location
 from llmtrack.store.archive.verify import open_manifest
 from llmtrack.store.filters import stored_names
 from llmtrack.store.mongo import Store, reachable
@@ -53,15 +53,13 @@ class Receipt:
 
 def archives(store: Store, named: Sequence[Folder]) -> tuple[list[Folder], list[str]]:
     """The archives of the database that can be reached, with those named, and the names of the others."""
-    reached = {open_manifest(folder).id: folder for folder in named}
+    reached = {location(folder): folder for folder in named if open_manifest(folder)}
     unreached = []
     for known in Registry(store).all():
-        if known["_id"] in reached:
-            continue
         with contextlib.suppress(LlmtrackError):
-            folder = open_folder(known["folder"])
-            if Manifest(folder).id == known["_id"]:
-                reached[known["_id"]] = folder
+            folder = reached.get(known["folder"]) or open_folder(known["folder"])
+            if Manifest(folder).id == known["_id"]:  # a copy has the same id at another place
+                reached[known["folder"]] = folder
                 continue
         if known.get("holds_sessions"):
             unreached.append(f"{known['folder']} (last used on {known['host']})")
@@ -95,10 +93,12 @@ def forget(
     """
     check_clock(store, clock())
     folders, unreached = archives(store, named)
+    registry = Registry(store)
     with contextlib.ExitStack() as held:
         lease = held.enter_context(Lease(store, lease_s))
         for folder in folders:
             held.enter_context(folder.lock())
+            registry.check(folder, Manifest(folder))
             tidy(folder, Moved(), clock())
             complete(store, folder, lease, clock, Moved(), step)
         job = _begin(store, user, clock())
@@ -110,7 +110,7 @@ def forget(
                 store.database[name].delete_many(_query(user))
             step(f"{name} erased")
         for folder in folders:
-            _erase(folder, user, job["job"], lease, clock, step)
+            _erase(folder, user, job["job"], lease, registry, clock, step)
         _prove(store, folders, user)
         step("proved")
         receipt = Receipt(job["job"], job["started_at"], clock(), unreached=unreached)
@@ -152,7 +152,7 @@ def _rows_of(folder: Folder, part: Part, user: str) -> list[int]:
     return [row for row, each in zip(found["row"].to_pylist(), users, strict=True) if each == user]
 
 
-def _erase(folder: Folder, user: str, job: str, lease: Lease, clock: Clock, step: Step) -> None:
+def _erase(folder: Folder, user: str, job: str, lease: Lease, registry: Registry, clock: Clock, step: Step) -> None:
     manifest = Manifest(folder)
     for number, (path, state) in enumerate(list(manifest.parts.items())):
         erased = _rows_of(folder, state.part, user)
@@ -165,6 +165,7 @@ def _erase(folder: Folder, user: str, job: str, lease: Lease, clock: Clock, step
         note: Record = {"record": "rewritten", "instead_of": path, "job": job, "before": state.part.sha256}
         note["erased"] = len(set(erased) - state.dropped)
         manifest.add(note | (asdict(part) if part else {"path": None}), clock())
+        registry.fill(manifest)
         step("recorded")
         for old in state.part.files:
             folder.remove(old)
@@ -214,8 +215,7 @@ def _prove(store: Store, folders: Sequence[Folder], user: str) -> None:
     left = [f"{count} in {name}" for name, count in _counts(store, user).items() if count]
     for folder in folders:
         manifest = Manifest(folder)
-        named = {path for state in manifest.parts.values() for path in state.part.files}
-        left += [path for path in folder.files() if path.startswith("month=") and path not in named]
+        left += [path for path in folder.files() if path.startswith("month=") and path not in manifest.files]
         for state in manifest.parts.values():
             if _rows_of(folder, state.part, user):
                 left.append(folder.at(state.part.path))

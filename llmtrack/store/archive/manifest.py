@@ -117,6 +117,11 @@ class Manifest:
         """Whether the archive was begun."""
         return bool(self.records)
 
+    @property
+    def files(self) -> set[str]:
+        """The paths of all files that it names."""
+        return {path for state in self.parts.values() for path in state.part.files}
+
     def latest(self) -> datetime | None:
         """When the last line was added."""
         return datetime.fromisoformat(self.records[-1]["at"]) if self.records else None

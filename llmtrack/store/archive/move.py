@@ -25,7 +25,7 @@ from bson.raw_bson import RawBSONDocument
 from llmtrack.batch import Broken
 from llmtrack.errors import LlmtrackError
 from llmtrack.store.archive.deletion import RAW, delete_unchanged
-from llmtrack.store.archive.folder import Folder, Step, nothing
+from llmtrack.store.archive.folder import LOCK, Folder, Step, nothing
 from llmtrack.store.archive.lease import CLOCK_S, LEASE_S, Lease, check_clock
 from llmtrack.store.archive.manifest import Manifest
 from llmtrack.store.archive.part import (
@@ -129,10 +129,14 @@ class Planned:
     seconds: float = 0.0
 
 
-def plan(store: Store, order: Order, *, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> Planned:
-    """Read what `run` would move, and write nothing."""
+def plan(
+    store: Store, folder: Folder, order: Order, *, clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+) -> Planned:
+    """Read what `run` would move, and write nothing. Raises what `run` raises before it begins."""
     began, now, found = time.monotonic(), clock(), Planned()
     check_clock(store, now)
+    folder.check()
+    Registry(store).check(folder, Manifest(folder))
     selection = Selection(now, now - order.older_than, order.filters)
     for candidate in islice(selection.candidates(store, found.unreadable), order.limit):
         found.sessions += 1
@@ -152,7 +156,7 @@ def tidy(folder: Folder, moved: Moved, now: datetime) -> None:
             f"{folder.at(MANIFEST)!r} was last written at {latest:%Y-%m-%d %H:%M} UTC, which is in the future.",
             "Set this machine's clock; nothing was moved.",
         )
-    named = {MANIFEST, ".lock"} | {path for state in manifest.parts.values() for path in state.part.files}
+    named = {MANIFEST, LOCK} | manifest.files
     for path in folder.files():
         if path not in named:
             if _OURS.fullmatch(path):

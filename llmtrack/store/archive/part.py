@@ -194,8 +194,10 @@ def open_part(folder: Folder, part: Part) -> pq.ParquetFile:
 
 def rows(folder: Folder, part: Part, wanted: Iterable[int] | None = None) -> Iterator[Row]:
     """The rows of a part, or the wanted ones, in order; a few hundred documents are held at a time."""
+    chosen = None if wanted is None else set(wanted)
+    if chosen is not None and not chosen:
+        return  # opening a file costs more than looking into its index
     with open_part(folder, part) as file:
-        chosen = None if wanted is None else set(wanted)
         first = 0
         for group in range(file.num_row_groups):
             count = file.metadata.row_group(group).num_rows

@@ -5,6 +5,7 @@ Parts and row groups that a time filter excludes are not opened. One session is 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -76,7 +77,7 @@ class ArchiveSource(Source):
 
     def get(self, session_id: str) -> Document | None:
         wanted = pa.array([session_id], pa.string())
-        for state in self._parts(EVERYTHING):
+        for state in sorted(self._parts(EVERYTHING), key=lambda state: not _named_time(session_id, state)):
             hits = [row for _, row in lookup(self._folder, state, wanted)]
             for _, document in self._decoded(state, WHOLE, hits):
                 del document["_id"]
@@ -154,6 +155,14 @@ class ArchiveSource(Source):
             if wanted is not None:
                 keep &= np.array([value == wanted for value in _names(sessions, key)], dtype=bool)
         return keep
+
+
+def _named_time(session_id: str, state: State) -> bool:
+    """Whether the id names a time of this part, as llmtrack's own ids do: it is looked into first."""
+    return any(
+        state.part.first_start <= int(ms) <= state.part.last_start
+        for ms in re.findall(r"(?<!\d)\d{13}(?!\d)", session_id)
+    )
 
 
 def _has(file: pq.ParquetFile, fields: Iterable[str]) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from llmtrack.errors import LlmtrackError, UsageError
-from llmtrack.store.archive.folder import Folder
+from llmtrack.store.archive.folder import LOCK, Folder
 from llmtrack.store.archive.manifest import Manifest, Part
 from llmtrack.store.archive.part import damage, rows
 from llmtrack.store.reader import MANIFEST
@@ -14,12 +14,13 @@ from llmtrack.store.reader import MANIFEST
 
 @dataclass
 class Verified:
-    """What was found: sessions that count, and what is wrong, named by file."""
+    """What was found: sessions that count, what is wrong, named by file, and files that the manifest does not name."""
 
     parts: int = 0
     sessions: int = 0
     bytes: int = 0
     damaged: list[str] = field(default_factory=list)
+    unnamed: list[str] = field(default_factory=list)
 
 
 def open_manifest(folder: Folder) -> Manifest:
@@ -32,13 +33,14 @@ def open_manifest(folder: Folder) -> Manifest:
 
 def verify(folder: Folder, progress: Callable[[int], None] = lambda sessions: None) -> Verified:
     """Read every byte and every document of every part. Raises LlmtrackError when the manifest itself is damaged."""
-    found = Verified()
-    for state in open_manifest(folder).parts.values():
+    found, manifest = Verified(), open_manifest(folder)
+    for state in manifest.parts.values():
         found.parts += 1
         found.sessions += state.live
         found.bytes += state.part.bytes + state.part.ids_bytes
         found.damaged += damage(folder, state.part) or _unreadable(folder, state.part)
         progress(found.sessions)
+    found.unnamed = sorted(set(folder.files()) - manifest.files - {MANIFEST, LOCK})
     return found
 
 

@@ -1,7 +1,8 @@
 """A process that runs archive, restore or forget in children of its own and kills them at a step.
 
-It reads one JSON line a run: {"uri", "folder", "what", "kill_at": step number or null, "kill_after": seconds or null}
-and answers with {"steps": [names up to the end or the kill], "killed": bool}. Importing once makes a run quick.
+It reads one JSON line a run: {"uri", "folder", "what", "kill_at": number or name of a step, or null, "kill_after":
+seconds or null} and answers with {"steps": [names up to the end or the kill], "killed": bool}. Importing once makes a
+run quick.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ def child(job: dict[str, Any], pipe: int) -> None:
         nonlocal steps
         steps += 1
         os.write(pipe, f"{name}\n".encode())
-        if steps == job["kill_at"]:
+        if job["kill_at"] in (steps, name):
             os.kill(os.getpid(), signal.SIGKILL)
 
     folder = open_folder(job["folder"])

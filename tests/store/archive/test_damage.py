@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -15,13 +18,14 @@ import pytest
 
 from llmtrack.errors import LlmtrackError, StoreUnavailable, UsageError
 from llmtrack.store.archive.folder import open_folder
+from llmtrack.store.archive.forget import forget
 from llmtrack.store.archive.manifest import Manifest
 from llmtrack.store.archive.move import run
 from llmtrack.store.archive.restore import restore
 from llmtrack.store.archive.source import ArchiveSource
 from llmtrack.store.archive.verify import verify
 from llmtrack.store.mongo import Store
-from tests.store.archive.world import archived, check_all_there, move, sessions, small
+from tests.store.archive.world import archived, check_all_there, move, session, sessions, small
 
 
 @pytest.fixture
@@ -169,7 +173,7 @@ def test_a_disk_that_is_full_is_one_line_and_nothing_is_deleted(store: Store, mo
     words = ["archive", "--older-than", "90d", "--to", str(folder)]
     done = subprocess.run(
         [sys.executable, "-c", limited, *words],
-        env={**os.environ, "MONGODB_URI": mongodb_uri},
+        env={**os.environ, "MONGODB_URI": mongodb_uri, "PYTHONDONTWRITEBYTECODE": "1"},  # else it cuts those files, too
         capture_output=True,
         text=True,
         timeout=60,
@@ -194,6 +198,37 @@ def test_a_folder_that_cannot_be_made_or_written(store: Store, tmp_path: Path) -
     assert store.sessions.count_documents({}) == 3
 
 
+def test_without_permission_nothing_is_deleted_and_what_may_be_read_is_read(store: Store) -> None:
+    store.sessions.insert_many(sessions(4))
+    with tempfile.TemporaryDirectory() as home:  # pytest's own folders are closed to others
+        folder = Path(home) / "archive"
+        move(store, folder, limit=2)
+        for path in (Path(home), *Path(home).rglob("*")):
+            path.chmod(0o555 if path.is_dir() else 0o444)
+        with somebody_else():
+            assert len(archived(folder)) == 2
+            for place in (folder, Path(home) / "new"):
+                with pytest.raises(LlmtrackError, match=r"Cannot (write|make) '.*': Permission denied\. Nothing was"):
+                    move(store, place)
+        assert store.sessions.count_documents({}) == 2
+        the_part(folder).chmod(0)
+        with somebody_else(), pytest.raises(LlmtrackError, match=r"Cannot read '.*part-.*': Permission denied"):
+            archived(folder)
+        for path in (Path(home), *Path(home).rglob("*")):
+            path.chmod(0o755)
+
+
+@contextlib.contextmanager
+def somebody_else() -> Iterator[None]:
+    """Without root's right to do everything: as nobody, where tests run as root."""
+    mine = os.geteuid()
+    os.seteuid(65534 if mine == 0 else mine)
+    try:
+        yield
+    finally:
+        os.seteuid(mine)
+
+
 def test_an_archive_that_went_away_is_not_begun_anew(store: Store, folder: Path) -> None:
     store.sessions.insert_many(sessions(3))
     move(store, folder)
@@ -202,6 +237,34 @@ def test_an_archive_that_went_away_is_not_begun_anew(store: Store, folder: Path)
     with pytest.raises(LlmtrackError, match=r"is gone: .* moved sessions there, and it has no manifest. Is it mounted"):
         move(store, folder)
     assert store.sessions.count_documents({}) == 3
+
+
+def test_an_older_manifest_does_not_cost_the_parts_that_it_does_not_name(store: Store, folder: Path) -> None:
+    store.sessions.insert_many(sessions(4))
+    move(store, folder, limit=2)
+    backup = (folder / "_manifest.jsonl").read_bytes()
+    move(store, folder)
+    newest = (folder / "_manifest.jsonl").read_bytes()
+    (folder / "_manifest.jsonl").write_bytes(backup)
+    assert any(path.endswith(".parquet") for path in verify(open_folder(str(folder))).unnamed)
+    for use in (lambda: move(store, folder), lambda: forget(store, "user-4")):
+        with pytest.raises(LlmtrackError, match=r"is older than the archive: \d of \d lines; it does not name 'month="):
+            use()
+    (folder / "_manifest.jsonl").write_bytes(newest)
+    move(store, folder)
+    check_all_there(store, folder, {f"s{number}" for number in range(4)})
+
+
+def test_a_whole_archive_out_of_a_backup_is_used_again(store: Store, folder: Path) -> None:
+    store.sessions.insert_many(sessions(4))
+    move(store, folder, limit=2)
+    shutil.copytree(folder, folder.with_name("backup"))
+    move(store, folder)
+    shutil.rmtree(folder)
+    folder.with_name("backup").rename(folder)
+    store.sessions.insert_one(session(7))
+    move(store, folder)
+    check_all_there(store, folder, {"s0", "s1", "s7"})
 
 
 def test_a_database_that_is_gone(folder: Path) -> None:

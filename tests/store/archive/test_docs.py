@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import bson
 import duckdb
 import pytest
 
+from llmtrack.cli import main
 from llmtrack.store.archive.folder import open_folder
 from llmtrack.store.archive.forget import forget
 from llmtrack.store.archive.restore import restore
@@ -54,6 +58,44 @@ def test_restoring_by_hand(store: Store, before: dict[str, bytes]) -> None:
     assert all(document in content for document in before.values())
     restore(store, open_folder("archive"))
     assert raw(store) == before
+
+
+@pytest.mark.parametrize("language", ["cron", "ini"])
+def test_what_cron_and_systemd_run(store: Store, mongodb_uri: str, tmp_path: Path, language: str) -> None:
+    store.sessions.insert_many(sessions(4))
+    block = code(language, "llmtrack archive")
+    if language == "cron":  # five times, the user, the command
+        command = block.split(maxsplit=6)[6]
+    else:
+        found = re.search(r"^EnvironmentFile=(.+)\n(?:.*\n)*?ExecStart=(.+)$", block, re.MULTILINE)
+        assert found
+        command = f"set -a; . {found[1]}; exec {found[2]}"
+    (tmp_path / "env").write_text(f"MONGODB_URI='{mongodb_uri}'\n")
+    for name, here in {
+        "/usr/local/bin/llmtrack": f"{sys.executable} -m llmtrack",
+        "/etc/llmtrack": tmp_path,
+        "/var/llmtrack": tmp_path,
+    }.items():
+        assert name in command
+        command = command.replace(name, str(here))
+    bare = {"PATH": "/usr/bin:/bin", "PYTHONDONTWRITEBYTECODE": "1"}
+    done = subprocess.run(
+        ["/bin/sh", "-c", command], env=bare, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("Moved 4 sessions to ")
+    assert done.stdout.count("\n") == 1
+
+
+def test_the_keys_are_those_of_the_json(
+    store: Store, mongodb_uri: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("MONGODB_URI", mongodb_uri)
+    table = DOCS.partition("| key | |")[2].partition("\n\n")[0]
+    named = re.findall(r"`(\w+)`", "".join(line.split("|")[1] for line in table.splitlines() if line.startswith("| `")))
+    with pytest.raises(SystemExit):
+        main(["archive", "--older-than", "90d", "--to", "archive", "--format", "json"])
+    assert sorted(named) == sorted(json.loads(capsys.readouterr().out))
 
 
 def test_the_columns_are_those_of_a_part(store: Store) -> None:

@@ -134,6 +134,17 @@ def test_an_archive_that_the_database_does_not_know_is_named_by_hand(store: Stor
         forget(store, USER, [open_folder(str(folder / "no"))])
 
 
+def test_a_copy_is_erased_beside_the_archive_itself(store: Store, folder: Path) -> None:
+    copies = [folder.with_name("copy"), folder.with_name("copy of the copy")]
+    for copy in copies:
+        shutil.copytree(folder, copy)
+    receipt = forget(store, USER, [open_folder(str(copy)) for copy in copies])
+    assert sorted(each["folder"] for each in receipt.archives) == sorted(map(str, [folder, *copies]))
+    assert [each["sessions"] for each in receipt.archives] == [3, 3, 3]
+    assert not any("s1" in archived(each) for each in (folder, *copies))
+    move(store, folder)  # the copies' manifests are not taken for that of the archive
+
+
 def test_what_is_left_after_all_is_an_error(store: Store, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(forgetting, "_erase", lambda *_: None)
     with pytest.raises(LlmtrackError, match="Something is left: "):

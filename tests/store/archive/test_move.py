@@ -103,7 +103,7 @@ def test_a_copy_deletes_nothing_and_the_next_run_deletes_without_copying(store: 
 
 def test_a_dry_run_says_what_would_move_and_writes_nothing(store: Store, folder: Path) -> None:
     store.sessions.insert_many(sessions(9))
-    found = plan(store, small())
+    found = plan(store, open_folder(str(folder)), small())
     assert (found.sessions, found.events, sum(found.months.values())) == (9, 27, 9)
     assert found.bytes == sum(map(len, raw(store).values()))
     assert not folder.exists()
