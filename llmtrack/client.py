@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 from llmtrack.answer import Answer, asked
 from llmtrack.delta import Delta, read_chunk, read_response
 from llmtrack.model import MODEL_RESPONSE, PROMPT, new_session_id, storable
-from llmtrack.sender import Sender, sender
+from llmtrack.sender import END, EVENT, START, Sender, sender
 from llmtrack.tapped import tapped
 
 FLUSH_S = 2.0
@@ -49,9 +49,10 @@ def track(
 ) -> Tracking[Client]:
     """A block in which every call made through what it gives is logged to the collector at `endpoint`.
 
-    `session_id` is the `llmtrack.sessionId` that the page sent along; without one the block is a session of its own,
-    of `user_id` in `experiment_id`. Without `chat_session_id` the block is one chat. `provider` is a label; default:
-    the host of the client's base_url. The block's end waits until the collector has all, at most `flush_s` seconds.
+    `session_id` is the `llmtrack.sessionId` that the page sent along, for which the collector wants its ingest key;
+    without one the block is a session of its own, of `user_id` in `experiment_id`. Without `chat_session_id` the block
+    is one chat. `provider` is a label; default: the host of the client's base_url. The block's end waits until the
+    collector has all, at most `flush_s` seconds.
     Nothing of this raises or changes `client`.
     """
     return Tracking(
@@ -91,7 +92,7 @@ class Tracking(Generic[Client]):
     def __enter__(self) -> Client:
         if self._own:
             start = {"session_id": self.session_id, "user_id": self.user_id, "experiment_id": self._experiment_id}
-            self._sender.put("/api/session/start", {**start, "environment": {"application": "llmtrack.client"}})
+            self._sender.put(START, {**start, "environment": {"application": "llmtrack.client"}})
         tracked = self._client
         with self.quietly("the client is none of the OpenAI SDK"):
             tracked = tapped(self._client, self.begin)
@@ -114,7 +115,7 @@ class Tracking(Generic[Client]):
                 turn.end()
         if self._own:
             end = {"session_id": self.session_id, "id": secrets.token_hex(8), "t": _now_ms(), "events": []}
-            self._sender.put("/api/session/end", end)
+            self._sender.put(END, end)
 
     def begin(self, path: str, body: object) -> _Turn | None:
         """The turn that a call opens, its prompt logged; None for a call that is none of a chat."""
@@ -138,7 +139,7 @@ class Tracking(Generic[Client]):
             data["text"] = data["text"].encode()[:MAX_TEXT_BYTES].decode(errors="ignore")
         event = {"t": t, "type": kind, "data": storable(data)}
         body = {"session_id": self.session_id, "id": secrets.token_hex(8), "events": [event]}
-        self._sender.put("/api/session/event", body)
+        self._sender.put(EVENT, body)
 
     def forget(self, turn: _Turn) -> None:
         """The turn has ended."""

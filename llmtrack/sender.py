@@ -25,6 +25,8 @@ LATE_START_S = 15  # a session that is not known yet may have a start that is st
 LATE_PAUSE_S = 1
 AT_EXIT_S = 3
 
+START, EVENT, END = "/api/session/start", "/api/session/event", "/api/session/end"
+
 log = logging.getLogger("llmtrack")
 
 
@@ -32,6 +34,7 @@ class Waiting(NamedTuple):
     """One request that waits to be sent. `put` and `after` (0: not tried yet) are times of time.monotonic()."""
 
     path: str
+    session_id: str
     body: bytes
     put: float
     after: float = 0
@@ -55,8 +58,8 @@ class Sender:
     def __init__(self, endpoint: str, key: str | None) -> None:
         self._endpoint = endpoint.rstrip("/")
         self._headers = {"Content-Type": "application/json", "User-Agent": f"llmtrack-client/{__version__}"}
-        if key:
-            self._headers["Authorization"] = f"Bearer {key}"
+        self._key = key
+        self._tokens: dict[str, str] = {}  # of sessions that were started here: their proof where there is no key
         self.dropped = 0
         self._waiting: list[Waiting] = []
         self._bytes = 0
@@ -76,7 +79,7 @@ class Sender:
         with self._changed:
             full = self._bytes + len(raw) > MAX_WAITING_BYTES
             if not full:
-                self._waiting.append(Waiting(path, raw, time.monotonic()))
+                self._waiting.append(Waiting(path, body["session_id"], raw, time.monotonic()))
                 self._bytes += len(raw)
                 if self._thread is None or not self._thread.is_alive():
                     self._thread = threading.Thread(target=self._run, name="llmtrack-sender", daemon=True)
@@ -143,15 +146,22 @@ class Sender:
                 self._changed.wait(soonest)
 
     def _send(self, waiting: Waiting) -> Result:
+        proof = self._key or self._tokens.get(waiting.session_id)
+        headers = self._headers | ({"Authorization": f"Bearer {proof}"} if proof else {})
         try:
-            request = urllib.request.Request(self._endpoint + waiting.path, waiting.body, self._headers)  # noqa: S310
+            request = urllib.request.Request(self._endpoint + waiting.path, waiting.body, headers)  # noqa: S310
             with urllib.request.urlopen(request, timeout=TIMEOUT_S) as response:  # noqa: S310 - the developer's address
-                rejected = json.loads(response.read()).get("rejected")
+                answer = json.loads(response.read())
+            rejected = answer.get("rejected")
+            if waiting.path == START:
+                self._tokens[waiting.session_id] = answer["token"]
+            elif waiting.path == END:
+                self._tokens.pop(waiting.session_id, None)
             return Result(refused=f"the collector refused it: {rejected[0].get('why')}" if rejected else "")
         except urllib.error.HTTPError as error:
             with error:
                 return _answered(error, time.monotonic() - waiting.put)
-        except (ValueError, AttributeError):  # its words may hold the key
+        except (ValueError, AttributeError, KeyError):  # its words may hold the key
             return Result(refused="endpoint or ingest_key cannot be right, or what answers there is no collector")
         except Exception:  # no connection, or no answer in time
             return Result(away=True)

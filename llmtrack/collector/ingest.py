@@ -106,7 +106,7 @@ def ingest_routes(
         rates.session(body.session_id)
         now_ms = time.time_ns() // 1_000_000
         events, rejected = read_events(
-            body.events, model.Event if access.is_writer(request) else model.TrackerEvent, now_ms
+            body.events, model.Event if body.id or access.is_writer(request) else model.TrackerEvent, now_ms
         )
         told = body.sent_at is not None and model.plausible(body.sent_at, now_ms)
         extra = {"clock_offset_ms": round(body.sent_at - now_ms)} if body.sent_at is not None and told else None

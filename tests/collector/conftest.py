@@ -72,7 +72,7 @@ def serve() -> Iterator[Callable[[Flask], str]]:
         server.shutdown()
         server.server_close()
     for app in apps:
-        app.extensions["llmtrack"].close()
+        getattr(app, "app", app).extensions["llmtrack"].close()
 
 
 def wait_until(condition: Callable[[], bool], seconds: float = 30) -> None:

@@ -452,10 +452,11 @@ def test_a_stream_read_after_the_block_is_logged_when_it_ends(
 # whose session
 
 
+@pytest.mark.parametrize("key", [INGEST, None], ids=["with the key", "with the token of its start"])
 def test_without_a_session_the_block_is_one(
-    tracked: Callable[..., Tracking[Any]], client: OpenAI, store: Store
+    tracked: Callable[..., Tracking[Any]], client: OpenAI, store: Store, key: str | None
 ) -> None:
-    block = tracked(client, session_id=None, user_id="kim", experiment_id="default")
+    block = tracked(client, session_id=None, user_id="kim", experiment_id="default", ingest_key=key)
     with block as tracking:
         plain(tracking)
     document = store.find(block.session_id)
