@@ -65,7 +65,7 @@ def create_app(settings: Settings, store: Store, chat_client: ChatClient, metric
     app.register_blueprint(ingest_routes(settings, sessions, access, rates, metrics))
     app.register_blueprint(chat_routes(settings, sessions, chats, model, access, rates, budget))
     app.register_blueprint(completion_routes(settings, sessions, model, access, rates))
-    app.register_blueprint(health_routes(store, metrics, guard=lambda: access.must_read(request)))
+    app.register_blueprint(health_routes(durable, metrics, guard=lambda: access.must_read(request)))
     if hops := settings.proxy_hops:  # outermost, so that everything inside sees who asks
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops)  # type: ignore[method-assign]
     app.register_blueprint(page_routes(settings, access))

@@ -9,12 +9,12 @@ from flask.typing import ResponseReturnValue
 
 from llmtrack.collector.metrics import CONTENT_TYPE, Metrics
 from llmtrack.errors import LlmtrackError
-from llmtrack.store.mongo import Store
+from llmtrack.store.durable import DurableStore
 
 READY_TIMEOUT_S = 2.0  # whoever asks usually gives up soon after
 
 
-def health_routes(store: Store, metrics: Metrics, guard: Callable[[], None]) -> Blueprint:
+def health_routes(durable: DurableStore, metrics: Metrics, guard: Callable[[], None]) -> Blueprint:
     """GET /healthz, /readyz and /metrics. `guard` raises Refused for whom the figures are not meant."""
     routes = Blueprint("health", __name__)
 
@@ -24,7 +24,7 @@ def health_routes(store: Store, metrics: Metrics, guard: Callable[[], None]) -> 
 
     @routes.get("/readyz")
     def readyz() -> ResponseReturnValue:
-        wrong = _wrong(store)
+        wrong = _wrong(durable)
         return jsonify(status="unavailable" if wrong else "ok", wrong=wrong), 503 if wrong else 200
 
     @routes.get("/metrics")
@@ -40,10 +40,13 @@ def health_routes(store: Store, metrics: Metrics, guard: Callable[[], None]) -> 
     return routes
 
 
-def _wrong(store: Store) -> dict[str, str]:
-    """What keeps the collector from storing, by part; empty when nothing does."""
-    try:
-        store.ping(READY_TIMEOUT_S)
-    except LlmtrackError as error:
-        return {"database": error.message.partition(":")[0]}  # what follows the colon names hosts
-    return {}
+def _wrong(durable: DurableStore) -> dict[str, str]:
+    """What keeps events from the database, by part; empty when nothing does."""
+    wrong = {}
+    checks = {"database": lambda: durable.store.ping(READY_TIMEOUT_S), "spool": durable.spool.check}
+    for part, check in checks.items():
+        try:
+            check()
+        except LlmtrackError as error:
+            wrong[part] = error.message.partition(":")[0]  # what follows the colon names hosts and paths
+    return wrong

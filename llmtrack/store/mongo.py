@@ -196,7 +196,7 @@ class Store:
                     self._go_on(head)
                 continue
             time.sleep(random.uniform(0, 0.002 * min(attempt, 25)))  # noqa: S311 - somebody else wrote: step aside
-        raise StoreUnavailable(f"Session {session_id!r} is written to by too many at once.", "Try again.")
+        raise StoreUnavailable("A session is written to by too many at once.", "Try again.")
 
     def _newest(self, session_id: str) -> Document | None:
         """The head of the document that a session is written to."""

@@ -6,9 +6,11 @@ all, whenever the process is killed. Records leave in the order they came, once 
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -76,18 +78,27 @@ class Spool:
         not take it.
         """
         packed = bson.encode(body)
-        with self._lock:
-            try:
-                self._check_room(len(packed))
-                with self._db as db:
-                    db.execute(
-                        "insert or ignore into records (at, kind, session_id, body) values (?, ?, ?, ?)",
-                        (time.time(), kind, session_id, packed),
-                    )
-            except (sqlite3.Error, OSError) as error:
-                raise StoreUnavailable(
-                    f"The spool {self.path} takes nothing: {error}.", "Free some disk space, or check its permissions."
-                ) from None
+        with self._lock, self._possible():
+            self._check_room(len(packed))
+            with self._db as db:
+                db.execute(
+                    "insert or ignore into records (at, kind, session_id, body) values (?, ?, ?, ?)",
+                    (time.time(), kind, session_id, packed),
+                )
+
+    def check(self) -> None:
+        """Raise what `put` would raise now."""
+        with self._lock, self._possible():
+            self._check_room(0)
+
+    @contextlib.contextmanager
+    def _possible(self) -> Iterator[None]:
+        try:
+            yield
+        except (sqlite3.Error, OSError) as error:
+            raise StoreUnavailable(
+                f"The spool takes nothing: {self.path}: {error}.", "Free some disk space, or check its permissions."
+            ) from None
 
     def _check_room(self, more: int) -> None:
         size = self._bytes()
