@@ -18,7 +18,7 @@ from llmtrack.config import Limits
 
 SPARE_THREADS = 32  # of a worker: they refuse what has no place, and serve pages and readings
 RETRY_AFTER_S = 2
-MODEL_PATHS = ("/query",)
+MODEL_PATHS = ("/query", "/v1/chat/completions")
 
 
 class Places:
