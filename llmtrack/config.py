@@ -65,11 +65,11 @@ class Limits(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    requests_per_session: int = Field(default=600, ge=0)
-    requests_per_user: int = Field(default=600, ge=0)
-    requests_per_address: int = Field(default=12_000, ge=0)
-    queries_per_session: int = Field(default=30, ge=0)
-    queries_per_user: int = Field(default=30, ge=0)
+    requests_per_session: int = Field(default=3_000, ge=0)
+    requests_per_user: int = Field(default=3_000, ge=0)
+    requests_per_address: int = Field(default=60_000, ge=0)
+    queries_per_session: int = Field(default=60, ge=0)
+    queries_per_user: int = Field(default=60, ge=0)
     queries_per_address: int = Field(default=600, ge=0)
     concurrent_ingest: int = Field(default=96, ge=1, description="Of a worker")
     concurrent_queries: int = Field(default=32, ge=1, description="Of a worker")

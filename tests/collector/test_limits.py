@@ -151,7 +151,7 @@ def test_limits_come_from_the_environment_and_the_file(
     Path("llmtrack.toml").write_text("[limits]\nqueries_per_user = 5\nconcurrent_queries = 7\n")
     monkeypatch.setenv("LLMTRACK_LIMITS__QUERIES_PER_USER", "9")
     limits = load_settings().limits
-    assert (limits.queries_per_user, limits.concurrent_queries, limits.queries_per_session) == (9, 7, 30)
+    assert (limits.queries_per_user, limits.concurrent_queries, limits.queries_per_session) == (9, 7, 60)
     monkeypatch.setenv("LLMTRACK_LIMITS__QUERIES_PER_USER", "-1")
     with pytest.raises(UsageError, match=r"limits\.queries_per_user"):
         load_settings()
