@@ -157,8 +157,11 @@ def _write_ids(folder: Folder, path: str, ids: Sequence[str], starts: Sequence[f
 
 
 def _read_ids(folder: Folder, part: Part) -> pa.Table:
-    with readable(folder, part.ids), folder.open(part.ids) as file:
-        return pa.ipc.open_file(file).read_all().combine_chunks()
+    content = folder.read(part.ids)
+    if hashlib.sha256(content).hexdigest() != part.ids_sha256:  # else a session that is there would not be found
+        raise _damaged(folder, part.ids, "its content has changed (SHA-256)")
+    with readable(folder, part.ids):
+        return pa.ipc.open_file(pa.BufferReader(content)).read_all().combine_chunks()
 
 
 def lookup(folder: Folder, state: State, wanted: pa.Array) -> Iterator[tuple[str, int]]:
@@ -249,6 +252,8 @@ def readable(folder: Folder, path: str) -> Iterator[None]:
         yield
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         why = str(error).partition("\n")[0][:200]
-        raise LlmtrackError(
-            f"{folder.at(path)!r} is damaged: {why}.", "See what else is: llmtrack archive --verify"
-        ) from None
+        raise _damaged(folder, path, why) from None
+
+
+def _damaged(folder: Folder, path: str, why: str) -> LlmtrackError:
+    return LlmtrackError(f"{folder.at(path)!r} is damaged: {why}.", "See what else is: llmtrack archive --verify")

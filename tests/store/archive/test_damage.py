@@ -118,6 +118,18 @@ def test_readers_say_which_file_is_damaged(store: Store, folder: Path, name: str
         restore(store, open_folder(str(folder)))
 
 
+@pytest.mark.parametrize("place", [0.1, 0.5, 0.9])
+def test_a_damaged_index_never_hides_a_session(store: Store, folder: Path, place: float) -> None:
+    store.sessions.insert_many(sessions(5))
+    move(store, folder, keep=True)
+    flip(next(folder.glob("month=*/_part*")), place)
+    source = ArchiveSource(open_folder(str(folder)))
+    for use in (lambda: source.get("none"), lambda: source.find("s"), lambda: move(store, folder)):
+        with pytest.raises(LlmtrackError, match=r"\.ids' is damaged: its content has changed"):
+            use()
+    assert store.sessions.count_documents({}) == 5
+
+
 def test_a_damaged_line_of_the_manifest_is_named_and_stops_everything(store: Store, folder: Path) -> None:
     store.sessions.insert_many(sessions(5))
     move(store, folder)
