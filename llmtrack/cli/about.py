@@ -99,8 +99,8 @@ def ending(document: Mapping[str, Any], numbers: Mapping[str, Any]) -> str:
 
 
 def spent(numbers: Mapping[str, Any]) -> str:
-    """Where the time went."""
-    parts = (("active", "active_s"), ("of it reading", "reading_s"), ("waiting", "waiting_s"), ("away", "away_s"))
+    """Where the time went. What the reports call away is a rest: with it goes all that follows the last event."""
+    parts = (("active", "active_s"), ("of it reading", "reading_s"), ("waiting", "waiting_s"), ("the rest", "away_s"))
     return ", ".join(f"{name} {duration(numbers[key])}" for name, key in parts if numbers[key] >= _SHORT_S)
 
 

@@ -46,7 +46,7 @@ llmtrack replay last
         """**How to put a real model here**
 
 1. Give the collector a key, or the address of any OpenAI-compatible server.
-2. Start it again: the demo steps aside by itself.
+2. Start `llmtrack serve` with it: the demo steps aside by itself.
 
 ```sh
 export OPENAI_API_KEY=…
@@ -162,7 +162,7 @@ _OTHERWISE = """**I have no text about that.** These are the ones I have:
 | you want | do this |
 |---|---|
 | another answer | ask one of the questions above |
-| a real answer | set a key and restart the collector |
+| a real answer | set a key and start `llmtrack serve` |
 
 ```sh
 export OPENAI_API_KEY=…

@@ -134,10 +134,17 @@ def test_the_commands_it_names_work_as_they_stand(
     out = run(capsys, "--no-serve")
     commands = re.findall(r"^  (\S.*)$", out.split("Try next")[1], flags=re.MULTILINE)
     assert len(commands) >= 4
-    for command in commands:
-        done = subprocess.run(shlex.split(command), capture_output=True, text=True, timeout=60, check=False)
-        assert done.returncode == 0, (command, done.stderr)
-        assert len(done.stdout) > 100, command
+    name = shlex.split(commands[0].partition(" sessions")[0])
+    done = subprocess.run(shlex.split(commands[0]), capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, (commands[0], done.stderr)
+    assert len(done.stdout) > 100, commands[0]
+    for command in commands[1:]:  # in this process: each start would load pandas anew
+        words = shlex.split(command)
+        assert words[: len(name)] == name
+        with pytest.raises(SystemExit) as exited:
+            main(words[len(name) :])
+        assert exited.value.code == 0, command
+        assert len(capsys.readouterr().out) > 100, command
 
 
 def test_a_port_that_is_taken_is_one_clear_line(capsys: pytest.CaptureFixture[str]) -> None:

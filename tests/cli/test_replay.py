@@ -85,7 +85,7 @@ repaired  the clock of its events disagreed with its start: all were shifted to 
   0:16.0  copied “supervised learning”
           ⋯ away 15 min 14 s
  15:30.0  the visit ended after copying or selecting something
-          active 14 s, of it reading 3.5 s, waiting 2.5 s, away 15 min 14 s
+          active 14 s, of it reading 3.5 s, waiting 2.5 s, the rest 15 min 14 s
 """
 
 ATTACK = "\x1b[2J\x1b]8;;https://evil.example\x07\x9b31m\u202e\x00\r"
