@@ -11,9 +11,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import ipaddress
-import math
 import secrets
-import string
 import uuid
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -34,7 +32,6 @@ if TYPE_CHECKING:
 
 COOKIE = "llmtrack_user"
 COOKIE_AGE_S = 365 * 24 * 3600
-RANDOM_BITS = 64  # of a session id, so that nobody guesses one
 ONCE, SECRET = "once:", "sha256:"  # how a session's start_proof begins: started without a secret, with one
 FORWARDED = ("Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Real-IP", "Via")
 
@@ -152,13 +149,13 @@ class Access:
         Whoever only knows the id must get no token for it. The cookie cannot tell them apart, as most pages are of
         another site than the collector; so the tracker makes up a secret with each visit, keeps it beside the
         unsent events and sends it with every start, and the session keeps its hash. A simple client sends none: then
-        an id that nobody can guess is its secret.
+        its session's id is the secret.
         """
         stored = session.get("start_proof")
         if _same(stored, proof) or self.is_writer(request):
             return
         simple = proof.startswith(ONCE) and str(stored).startswith(ONCE)
-        if not simple or random_bits(session["session_id"]) < RANDOM_BITS:
+        if not simple:
             raise Denied(
                 403,
                 "session_id: this session was started before, and not with this secret.",
@@ -168,7 +165,7 @@ class Access:
     def may_log(self, request: Request, session: Mapping[str, Any], token: str | None) -> bool:
         """Whether a chat turn may be logged in the session: its user's cookie, its token or the ingest key.
 
-        The id is enough where a session was started without a secret, by a simple client; then nobody can guess it.
+        The id is enough where a session was started without a secret, by a simple client or another writer.
         """
         session_id = session["session_id"]
         user_id, is_new = self.user(request)
@@ -176,8 +173,7 @@ class Access:
             return True
         if self.is_writer(request) or self._signed(session_id, token or _bearer(request), self._token_age_s):
             return True
-        has_secret = str(session.get("start_proof")).startswith(SECRET)
-        return not has_secret and random_bits(session_id) >= RANDOM_BITS
+        return not str(session.get("start_proof")).startswith(SECRET)
 
     # --- reading
 
@@ -207,19 +203,6 @@ def start_proof(secret: str | None) -> str:
     if secret is None:
         return f"{ONCE}{secrets.token_hex(8)}"
     return f"{SECRET}{hashlib.sha256(secret.encode('utf-8', 'replace')).hexdigest()}"
-
-
-def random_bits(session_id: str) -> float:
-    """How many random bits the last part of an id (after the last `_`) has room for.
-
-    >>> [round(random_bits(f"user_ann_1760000000000_{part}")) for part in ("0123456789abcdef", "x7k2p9")]
-    [64, 31]
-    """
-    part = session_id.rpartition("_")[2].translate(str.maketrans("", "", "-.:+~=@"))
-    for letters in (string.digits, "0123456789abcdef", string.digits + string.ascii_lowercase):
-        if set(part.lower() if part.isupper() else part) <= set(letters):
-            return len(part) * math.log2(len(letters))
-    return len(part) * math.log2(62)
 
 
 def is_loopback(host: str) -> bool:

@@ -20,6 +20,21 @@ class Error(Shape):
     limit: str | None = Field(default=None, description="The setting of [limits] that says no")
 
 
+class CompletionFailure(Shape):
+    """What went wrong, as OpenAI says it."""
+
+    message: str
+    type: str
+    param: str | None
+    code: Any
+
+
+class CompletionError(Shape):
+    """Every refusal and every failure of a chat completion."""
+
+    error: CompletionFailure
+
+
 class Started(Shape):
     """Who the visit is; `server_time` (epoch ms) sets the tracker's clock."""
 

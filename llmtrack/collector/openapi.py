@@ -53,6 +53,7 @@ class Operation(NamedTuple):
     answer: Answered
     body: type[BaseModel] | None = None
     also: tuple[int, ...] = ()
+    error: type[BaseModel] = answers.Error
 
 
 _STORED = Answered(202, "Stored; what was not, and why", {JSON: answers.Stored})
@@ -75,7 +76,7 @@ OPERATIONS = (
     Operation(
         "post", "/v1/chat/completions", "Ask a group's model in OpenAI's API",
         Answered(200, "The completion, or its chunks", {JSON: None, STREAM: None}), model.CompletionBody,
-        (401, 422, *ASKING),
+        (401, 422, *ASKING), answers.CompletionError,
     ),
     Operation(
         "get", "/api/chats", "The user's saved chats", Answered(200, "Newest first", {JSON: answers.Chats}), also=(403,)
@@ -102,7 +103,7 @@ def document() -> Schema:
     """The OpenAPI document as JSON can hold it."""
     shapes: set[type[BaseModel]] = {operation.body for operation in OPERATIONS if operation.body}
     shapes |= {shape for operation in OPERATIONS for shape in operation.answer.content.values() if shape}
-    shapes |= {model.Event, answers.Error}
+    shapes |= {model.Event, *(operation.error for operation in OPERATIONS)}
     ordered = sorted(shapes, key=lambda shape: shape.__name__)
     _, found = models_json_schema(
         [(shape, "validation") for shape in ordered], ref_template="#/components/schemas/{model}"
@@ -146,7 +147,7 @@ def _responses(operation: Operation) -> Schema:
             kind: {"schema": _ref(shape)} if shape else {} for kind, shape in content.items()
         }
     for refused in sorted({*EVERYWHERE, *operation.also}):
-        found[str(refused)] = {"description": REFUSALS[refused], "content": {JSON: {"schema": _ref(answers.Error)}}}
+        found[str(refused)] = {"description": REFUSALS[refused], "content": {JSON: {"schema": _ref(operation.error)}}}
         if refused in (429, 503):
             found[str(refused)]["headers"] = {
                 "Retry-After": {"description": "Seconds", "schema": {"type": "integer", "minimum": 1}}

@@ -65,7 +65,8 @@ class Record:
         try:
             self.owner = self._store.owner(self._session_id) or {}
         except StoreUnavailable as error:  # the events wait in the spool; nobody waits twice for the chat
-            self._not_saved(error)
+            if self._chats:
+                self._not_saved(error)
             self.owner = {"session_id": self._session_id} if is_session_id(self._session_id) else {}
         if not self.owner:
             self._untracked = f"Not tracked: no session {self._session_id[:SHOWN_ID]!r} was started."

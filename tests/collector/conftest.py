@@ -23,15 +23,16 @@ class Answer(NamedTuple):
 
 
 class Browser:
-    """A minimal HTTP client that keeps cookies."""
+    """A minimal HTTP client that keeps cookies, and shows `bearer` with every request if there is one."""
 
-    def __init__(self, base: str) -> None:
-        self.base = base
+    def __init__(self, base: str, bearer: str = "") -> None:
+        self.base, self.bearer = base, bearer
         self.opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(CookieJar()))
 
     def call(self, method: str, path: str, body: Any = None, **headers: str) -> Answer:
         data = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
         names = {"Content-Type": "application/json"} if data is not None else {}
+        names |= {"Authorization": f"Bearer {self.bearer}"} if self.bearer else {}
         names |= {name.replace("_", "-"): value for name, value in headers.items()}
         request = urllib.request.Request(self.base + path, data=data, method=method, headers=names)
         try:

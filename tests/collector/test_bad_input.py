@@ -30,7 +30,7 @@ HEADLESS = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Geck
 @pytest.fixture
 def collector(settings: Settings, store: Store, serve: Callable[[Flask], str]) -> Browser:
     browser = Browser(serve(create_app(settings, store, ChatClient(settings, demo_delay_s=0))))
-    assert browser.post("/api/session/start", {"session_id": SESSION}).status == 201
+    browser.bearer = browser.post("/api/session/start", {"session_id": SESSION}).json["token"]
     return browser
 
 

@@ -533,7 +533,7 @@ def test_a_collector_that_hangs_delays_no_call(client: OpenAI, app: Faulty, trac
 
 WRONG = {
     # what is wrong with the call: what the warning says
-    "key": ({"ingest_key": "wrong"}, "n: "),
+    "key": ({"ingest_key": "wrong"}, "403: The bearer opens nothing here"),
     "address": ({"endpoint": "no address"}, "endpoint or ingest_key cannot be right"),
     "header": ({"ingest_key": "two\nlines"}, "endpoint or ingest_key cannot be right"),
     "experiment": ({"session_id": None, "experiment_id": "none"}, "422: experiment_id: there is no experiment 'none'"),

@@ -153,28 +153,11 @@ def test_of_strangers_who_start_one_session_at_once_one_gets_it(collector: Brows
     assert sorted(answer.status for answer in answers) == [201] + [403] * 5
 
 
-IDS = {
-    "user_ann_1760000000000_0123456789abcdef": True,
-    "user_ann_1760000000000_k3j9x0q2m4z7p": True,
-    "0b7c3c5e-2f7e-4a41-9d51-0a4c8b5a7f10": True,
-    "user_ann_1760000000000_12345678901234567890": True,
-    "user_ann_1760000000000_x7k2p9": False,
-    "user_a_very_long_name_that_everybody_knows_1760000000000_1": False,
-    "user_ann_1760000000000_": False,
-    "user_ann_1760000000000_----------------------": False,
-    "visit-1": False,
-}
-
-
-@pytest.mark.parametrize(("session_id", "secret"), IDS.items())
-def test_without_a_secret_an_id_is_one_if_nobody_can_guess_it(
-    collector: Browser, session_id: str, secret: bool
-) -> None:
+def test_without_a_secret_whoever_knows_the_id_may_start_again(collector: Browser) -> None:
+    session_id = start(collector).json["session_id"]
+    assert len(session_id.rpartition("_")[2]) * 4 >= 64  # random bits: nobody guesses it
     assert start(collector, session_id=session_id).status == 201
-    assert start(collector, session_id=session_id).status == (201 if secret else 403)
     assert start(collector, session_id=session_id, secret=SECRET).status == 403
-    body = {"environment": {}, "session_id": session_id}
-    assert collector.post("/api/session/start", body, **bearer(KEY)).status == 201
 
 
 def test_a_server_writes_any_session_and_its_events_need_no_number(collector: Browser, store: Store) -> None:

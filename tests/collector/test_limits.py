@@ -78,8 +78,9 @@ def send_start(client: FlaskClient) -> object:
 
 
 def sender(client: FlaskClient) -> Callable[[], object]:
-    session_id = start(client)
-    return lambda: client.post("/api/session/event", json={"session_id": session_id, "events": []})
+    session = client.post("/api/session/start", json={"user_id": str(uuid.uuid4())}).json
+    known = {"session_id": session["session_id"], "token": session["token"]}
+    return lambda: client.post("/api/session/event", json={**known, "events": []})
 
 
 def asker(client: FlaskClient, **more: str) -> Callable[[], object]:

@@ -188,7 +188,12 @@ def test_figures_tell_what_was_stored_and_what_was_refused(collector: Browser) -
     known = {"session_id": session["session_id"], "token": session["token"]}
     collector.post("/api/session/start", {"session_id": session["session_id"], "environment": {}})
     good = [{"n": n, "t": session["server_time"] + n, "type": "click"} for n in (1, 2, 3)]
-    bad = [{"n": 0, "t": 1, "type": "x"}, {"n": 4, "t": 0, "type": "x"}, {"n": 5, "t": 1, "type": "x", "data": 1}, 7]
+    bad = [
+        {"n": 0, "t": 1, "type": "x"},
+        {"n": 4, "t": "soon", "type": "x"},
+        {"n": 5, "t": 1, "type": "x", "data": 1},
+        7,
+    ]
     collector.post("/api/session/event", {**known, "events": [*good, *bad]})
     collector.post("/api/session/event", {**known, "events": good})
     collector.post("/api/session/event", {**known, "token": "forged", "events": good})

@@ -24,6 +24,8 @@ from llmtrack.store.mongo import Store
 from tests.collector.conftest import Browser
 from tests.processes import Serving, serving
 
+KEY = "an ingest key of the test"
+
 
 def test_it_is_openapi_3_1() -> None:
     OpenAPIV31SpecValidator(document()).validate()
@@ -45,13 +47,15 @@ def test_it_names_the_shape_of_every_error() -> None:
             for status, response in operation["responses"].items():
                 if int(status) >= 400:
                     shape = response["content"]["application/json"]["schema"]["$ref"]
-                    assert shape == "#/components/schemas/Error", (path, method, status)
+                    wanted = "CompletionError" if path.startswith("/v1/") else "Error"
+                    assert shape == f"#/components/schemas/{wanted}", (path, method, status)
 
 
 @pytest.fixture
 def server(tmp_path: Path, mongodb_uri: str, store: Store) -> Iterator[Serving]:
     limits = {f"LLMTRACK_LIMITS__{name}": "0" for name in ("REQUESTS_PER_ADDRESS", "QUERIES_PER_ADDRESS")}
-    environment = {"MONGODB_URI": mongodb_uri, "LLMTRACK_SECRET_KEY": "for tests only", **limits}
+    keys = {"LLMTRACK_SECRET_KEY": "for tests only", "LLMTRACK_INGEST_KEY": KEY}
+    environment = {"MONGODB_URI": mongodb_uri, **keys, **limits}
     with serving(tmp_path, **environment) as running:
         yield running
 
@@ -63,10 +67,11 @@ def log_of(server: Serving) -> str:
 def test_schemathesis_finds_no_fault(server: Serving) -> None:
     for session_id in "0A1a":  # what it tries first: some of its events find a session
         assert Browser(server.url).post("/api/session/start", {"session_id": session_id}).status == 201
+    key = f"Authorization: Bearer {KEY}"
     checks = "not_a_server_error", "status_code_conformance", "content_type_conformance", "response_schema_conformance"
     words = [
         "run", f"{server.url}/openapi.json", "--seed", "1", "--max-examples", "8", "--no-color",
-        "--phases", "fuzzing", "--generation-database", "none", "--checks", ",".join(checks),
+        "--phases", "fuzzing", "--generation-database", "none", "--header", key, "--checks", ",".join(checks),
     ]  # fmt: skip
     command = [str(Path(sys.executable).parent / "schemathesis"), *words]
     ran = subprocess.run(command, capture_output=True, text=True, timeout=200, check=False, cwd=server.folder)
@@ -139,7 +144,7 @@ def test_no_bytes_at_all_make_it_fail(server: Serving) -> None:
 
 
 CHUNKED = {
-    "a small body in pieces": (b'{"session_id": "nobody", "events": []}', b" 404 "),
+    "a small body in pieces": (b'{"session_id": "nobody", "events": []}', b" 401 "),
     "more than 256 KB in pieces": (b" " * 300_000, b" 413 "),
 }
 

@@ -49,12 +49,14 @@ def ask(server: Serving) -> Answer:
     return Browser(server.url).post("/query", {"query": "Why?", "sessionId": "c"})
 
 
-def started(server: Serving) -> str:
-    return Browser(server.url).post("/api/session/start", {}).json["session_id"]
+def started(server: Serving) -> dict[str, str]:
+    """A session, as a body that writes to it names it."""
+    session = Browser(server.url).post("/api/session/start", {}).json
+    return {"session_id": session["session_id"], "token": session["token"]}
 
 
-def batch(session_id: str, n: int = 1) -> dict:
-    return {"session_id": session_id, "events": [{"n": n, "t": time.time() * 1000, "type": "click", "data": {}}]}
+def batch(session: dict[str, str], n: int = 1) -> dict:
+    return {**session, "events": [{"n": n, "t": time.time() * 1000, "type": "click", "data": {}}]}
 
 
 def dribbling(server: Serving, declared: int = 1000) -> socket.socket:
@@ -65,7 +67,7 @@ def dribbling(server: Serving, declared: int = 1000) -> socket.socket:
     return sender
 
 
-def until(true: Callable[[], bool], seconds: float = 15) -> None:
+def until(true: Callable[[], bool], seconds: float = 30) -> None:
     deadline = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < deadline
@@ -76,7 +78,7 @@ def test_slow_models_hold_only_their_own_places_and_the_next_question_is_refused
     server: Serving, model: ModelServer
 ) -> None:
     model.think_s = 6
-    session_id = started(server)
+    session = started(server)
     with ThreadPoolExecutor(2) as people:  # two thirds of three places are for one address
         waiting = [people.submit(ask, server) for _ in range(2)]
         until(lambda: len(model.requests) == 2)
@@ -85,7 +87,7 @@ def test_slow_models_hold_only_their_own_places_and_the_next_question_is_refused
         assert (refused.status, refused.json["limit"]) == (503, "concurrent_queries")
         assert int(refused.headers["Retry-After"]) >= 1
         for n in range(1, 21):
-            assert Browser(server.url).post("/api/session/event", batch(session_id, n)).status == 202
+            assert Browser(server.url).post("/api/session/event", batch(session, n)).status == 202
         assert time.monotonic() - begun < 5
         assert not any(answer.done() for answer in waiting)
         assert [answer.result().status for answer in waiting] == [200, 200]
@@ -93,10 +95,10 @@ def test_slow_models_hold_only_their_own_places_and_the_next_question_is_refused
 
 
 def test_slow_senders_hold_only_places_of_senders(server: Serving, model: ModelServer) -> None:
-    session_id = started(server)
+    session = started(server)
 
     def send() -> Answer:
-        return Browser(server.url).post("/api/session/event", batch(session_id))
+        return Browser(server.url).post("/api/session/event", batch(session))
 
     slow = [dribbling(server)]
     until(lambda: send().status == 503 or slow.append(dribbling(server)) is not None)
@@ -112,11 +114,11 @@ def test_slow_senders_hold_only_places_of_senders(server: Serving, model: ModelS
 
 def test_a_stop_lets_an_answer_and_a_batch_in_flight_finish(server: Serving, model: ModelServer, store: Store) -> None:
     model.delay_s = 0.15
-    session_id = started(server)
-    sender = dribbling(server, len(body := json.dumps(batch(session_id)).encode()))
+    session = started(server)
+    sender = dribbling(server, len(body := json.dumps(batch(session)).encode()))
     connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)
-    question = {"query": "Why?", "sessionId": "c", "trackingSessionId": session_id, "stream": True}
-    connection.request("POST", "/query", json.dumps(question))
+    question = {"query": "Why?", "sessionId": "c", "trackingSessionId": session["session_id"], "stream": True}
+    connection.request("POST", "/query", json.dumps(question), {"Content-Type": "application/json"})
     answer = connection.getresponse()
     first = answer.read(20)
     server.process.send_signal(signal.SIGTERM)
@@ -129,7 +131,7 @@ def test_a_stop_lets_an_answer_and_a_batch_in_flight_finish(server: Serving, mod
     connection.close()
     assert whole.count(b"event: done") == 1
     assert server.process.wait(timeout=20) == 0
-    events = store.find(session_id)["events"]
+    events = store.find(session["session_id"])["events"]
     assert [event["type"] for event in events] == ["click", "prompt", "model_response"]
     assert events[-1]["data"]["text"] == model.answer
 
