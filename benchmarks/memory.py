@@ -15,7 +15,7 @@ import threading
 import time
 from pathlib import Path
 
-from benchmarks.collector import BATCH, CLIENTS, SECONDS, call, client
+from benchmarks.collector import BATCH, CLIENTS, LIMITS, SECONDS, call, client
 
 IDLE, PORT = 5_000, 8766
 
@@ -59,7 +59,7 @@ def load(seconds: float) -> list[float]:
 def main() -> None:
     os.environ.setdefault("LLMTRACK_DATA_DIR", tempfile.mkdtemp())
     command = [sys.executable, "-m", "llmtrack", "serve", "--port", str(PORT), "--workers", "2"]
-    server = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    server = subprocess.Popen(command, stderr=subprocess.DEVNULL, env={**os.environ, **LIMITS})
 
     def tell(when: str) -> None:
         workers = "  ".join(f"{memory_mb(pid):5.0f}" for pid in workers_of(server.pid))
