@@ -25,7 +25,7 @@ import bson
 from bson import json_util
 from bson.raw_bson import RawBSONDocument
 
-from llmtrack import sample
+from llmtrack.sample import visits as sample
 from llmtrack.store import embedded
 from llmtrack.store.archive.deletion import raw_documents
 from llmtrack.store.archive.folder import LocalFolder, open_folder

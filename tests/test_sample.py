@@ -11,9 +11,9 @@ from typing import Any
 import bson
 import pytest
 
-from llmtrack import sample
 from llmtrack.model import EVENT_TYPES
-from llmtrack.sample_texts import topics
+from llmtrack.sample import visits as sample
+from llmtrack.sample.texts import topics
 
 NOW = datetime(2026, 11, 22, 16, 30, tzinfo=UTC)
 

@@ -45,6 +45,8 @@ class Change(NamedTuple):
 
 def change(head: Document, given: Given, now: datetime) -> Change:
     """The change that stores `given` in a document with this head."""
+    if given.once is not None and given.once in (head.get("applied") or ()):
+        return Change(0, 0, None)
     fresh, received = _new_events(head, given)
     if not fresh and given.end is None and given.extra is None:
         return Change(0, 0, None)
@@ -52,13 +54,13 @@ def change(head: Document, given: Given, now: datetime) -> Change:
     last_t = head.get("last_t")
     values: Document = {"updated_at": now, **(given.extra or {})}
     update: Document = {"$set": values, "$inc": {"rev": 1}}
+    if given.once is not None:
+        update["$push"] = {"applied": {"$each": [given.once], "$slice": -KEYS}}
     if fresh:
         push: Document = {"$each": fresh}
         if last_t is None or fresh[0]["t"] < last_t:  # else they go to the end: no need to move what is there
             push["$sort"] = {"t": 1, "n": 1}
-        update["$push"] = {"events": push}
-        if given.once is not None:
-            update["$push"]["applied"] = {"$each": [given.once], "$slice": -KEYS}
+        update.setdefault("$push", {})["events"] = push
         update["$inc"] |= {"event_count": len(fresh), "bytes": size}
         values["last_t"] = max(last_t or 0, fresh[-1]["t"])
         values["received"] = received
@@ -88,8 +90,6 @@ def last_sign(head: Document) -> datetime | None:
 def _new_events(head: Document, given: Given) -> tuple[list[Document], ranges.Ranges]:
     """The events that are not stored yet, in order of t, and the ranges of n with them."""
     received = head.get("received") or []
-    if given.once is not None and given.once in (head.get("applied") or ()):
-        return [], received
     seen: set[int] = set()
     fresh = []
     for event in given.events:

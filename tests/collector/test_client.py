@@ -24,10 +24,10 @@ from openai.types.chat import ChatCompletion, ChatCompletionChunk
 
 from llmtrack import sender as sending
 from llmtrack.client import Tracking, track
+from llmtrack.client.sender import Sender
 from llmtrack.collector import create_app
 from llmtrack.collector.models import ChatClient
 from llmtrack.config import Settings, load_settings
-from llmtrack.sender import Sender
 from llmtrack.store.mongo import Store
 from tests.collector.model_server import ANSWER, KEY, ModelServer, running
 from tests.collector.test_chat import SESSION, logged, wait_for
@@ -47,7 +47,7 @@ def _senders(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         made.append(Sender(endpoint, key))
         return made[-1]
 
-    monkeypatch.setattr("llmtrack.client.sender", sender)
+    monkeypatch.setattr("llmtrack.client.tracking.sender", sender)
     yield
     for one in made:
         atexit.unregister(one.end)

@@ -113,6 +113,19 @@ def test_silent_sessions_end_at_their_last_event_and_open_again_when_one_returns
     assert "ended_by" not in opened
 
 
+def test_thousands_of_sessions_opened_and_left_are_all_ended_by_sweepers_at_once(store: Store) -> None:
+    left = {"start_time": START, "end_time": None, "events": [], "schema_version": 1, "rev": 0, "updated_at": START}
+    store.sessions.insert_many({"_id": f"left{n}", "session_id": f"left{n}", **left} for n in range(2_000))
+    ended: list[int] = []
+    sweepers = [threading.Thread(target=lambda: ended.append(store.end_silent(60))) for _ in range(2)]
+    for sweeper in sweepers:
+        sweeper.start()
+    for sweeper in sweepers:
+        sweeper.join()
+    assert sum(ended) == 2_000
+    assert store.sessions.count_documents({"end_time": START, "ended_by": "timeout"}) == 2_000
+
+
 def test_sessions_of_other_writers_are_never_ended(store: Store) -> None:
     store.sessions.insert_one({"session_id": "theirs", "start_time": START, "end_time": None, "updated_at": START})
     assert store.end_silent(0) == 0

@@ -12,9 +12,9 @@ from werkzeug.serving import make_server
 
 from llmtrack.collector import create_app
 from llmtrack.collector.access import COOKIE
-from llmtrack.collector.delta import Citation, Delta
 from llmtrack.collector.models import ChatClient
 from llmtrack.config import Group, Settings
+from llmtrack.delta import Citation, Delta
 from llmtrack.store.chats import Chats
 from llmtrack.store.mongo import Store
 from tests.browser.chat.reader import ask

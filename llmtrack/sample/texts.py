@@ -1,4 +1,4 @@
-"""The questions and answers of the sample sessions, as they stand in sample_texts.md."""
+"""The questions and answers of the sample sessions, as they stand in texts.md."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Turn(NamedTuple):
 @cache
 def topics() -> tuple[tuple[Turn, ...], ...]:
     """The turns by topic. In the file `# ` opens a topic and `## ` a question; its answer follows."""
-    text = files("llmtrack").joinpath("sample_texts.md").read_text(encoding="utf-8")
+    text = files("llmtrack.sample").joinpath("texts.md").read_text(encoding="utf-8")
     found = []
     for topic in re.split(r"^# .*\n", text, flags=re.M)[1:]:
         turns = [block.split("\n", 1) for block in re.split(r"^## ", topic, flags=re.M)[1:]]

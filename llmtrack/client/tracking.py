@@ -1,10 +1,4 @@
-"""For applications with a chat of their own: logs what their OpenAI client asks and what models answer.
-
-from llmtrack.client import track
-
-with track(client, session_id=…, chat_session_id=…, endpoint="https://collector", ingest_key=…) as tracked:
-    tracked.chat.completions.create(…)
-"""
+"""`track`: the block in which calls are logged, and what a call leaves in the log."""
 
 from __future__ import annotations
 
@@ -18,10 +12,10 @@ from typing import Any, Generic, TypeVar
 from urllib.parse import urlsplit
 
 from llmtrack.answer import Answer, asked
+from llmtrack.client.sender import END, EVENT, START, Sender, sender
+from llmtrack.client.tapped import tapped
 from llmtrack.delta import Delta, read_chunk, read_response
 from llmtrack.model import MODEL_RESPONSE, PROMPT, new_session_id, storable
-from llmtrack.sender import END, EVENT, START, Sender, sender
-from llmtrack.tapped import tapped
 
 FLUSH_S = 2.0
 MAX_TEXT_BYTES = 100_000  # with room for what must be escaped, so that the body fits in what a collector takes

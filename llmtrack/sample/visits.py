@@ -25,8 +25,8 @@ from llmtrack.model import (
     SCROLL,
     SELECTION,
 )
-from llmtrack.sample_flaws import flaw_some
-from llmtrack.sample_texts import Turn, topics
+from llmtrack.sample.flaws import flaw_some
+from llmtrack.sample.texts import Turn, topics
 
 Document = dict[str, Any]
 
@@ -85,7 +85,7 @@ class _Person(NamedTuple):
 def sessions(*, now: datetime, seed: int = SEED, users: int = 200) -> Iterator[Document]:
     """About three sessions a user from the three weeks before `now` (aware), as llmtrack stores them, oldest first.
 
-    Some are as other writers leave them (sample_flaws.py), some are still open. Each carries `sample: True`.
+    Some are as other writers leave them (flaws.py), some are still open. Each carries `sample: True`.
     """
     rng = random.Random(seed)  # noqa: S311 - play, no secrets
     midnight = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
