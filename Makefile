@@ -8,7 +8,7 @@ demo: .venv/ready  ## try it: sample sessions, a replay, the chat page on http:/
 	@$(BIN)/llmtrack demo
 
 test: .venv/ready browser check wheel  ## everything CI runs
-	$(BIN)/python -m pytest -q -n auto
+	$(BIN)/python -m pytest -q -n 4 --dist worksteal
 
 check: .venv/ready  ## style, types, import rules
 	$(BIN)/ruff check .

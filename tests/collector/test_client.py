@@ -22,8 +22,8 @@ from flask import Flask
 from openai import AsyncOpenAI, AsyncStream, OpenAI, Stream
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
 
-from llmtrack import sender as sending
 from llmtrack.client import Tracking, track
+from llmtrack.client import sender as sending
 from llmtrack.client.sender import Sender
 from llmtrack.collector import create_app
 from llmtrack.collector.models import ChatClient
