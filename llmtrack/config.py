@@ -56,6 +56,7 @@ class SpoolLimits(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
+    after_s: float = Field(default=2, gt=0, description="A database slower than this is away")
     max_mb: float = Field(default=256, gt=0)
     max_age_days: float = Field(default=7, gt=0, description="Of the oldest event; then no more are taken")
 

@@ -23,6 +23,7 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         if name.startswith(("LLMTRACK_", "OPENAI_", "MONGODB_")) or name in ("COLUMNS", "LINES", "NO_COLOR"):
             monkeypatch.delenv(name)
     monkeypatch.setenv("LLMTRACK_DATA_DIR", str(tmp_path / "data"))
+    monkeypatch.setenv("LLMTRACK_SPOOL__AFTER_S", "15")  # a busy machine is no outage
     monkeypatch.chdir(tmp_path)
 
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from docs import generate
-from llmtrack import sample
 from llmtrack.cli import COMMANDS
+from llmtrack.sample import visits as sample
 from tests.cli.reports import as_jsonl
 
 DOCS = Path(generate.__file__).parent

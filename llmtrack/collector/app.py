@@ -55,7 +55,7 @@ def create_app(settings: Settings, store: Store, chat_client: ChatClient, metric
     access, rates = Access.of(settings, secret), RateLimits(settings.limits)
     limits = settings.spool
     spool = Spool(settings.data_dir / "spool.sqlite", round(limits.max_mb * 1e6), limits.max_age_days * DAY_S)
-    durable = app.extensions["llmtrack"] = DurableStore(store, spool)
+    durable = app.extensions["llmtrack"] = DurableStore(store, spool, limits.after_s)
     sessions = PrivateStore(durable, settings.privacy, secret)
     chats = Chats(store) if settings.privacy.save_chats else UnsavedChats(store)
     budget = Budget(Usage(store), settings.limits.tokens_per_user_per_day)

@@ -19,7 +19,6 @@ from llmtrack.errors import LlmtrackError, StoreUnavailable, UnknownSession
 from llmtrack.store.mongo import Appended, Store
 from llmtrack.store.spool import APPEND, START, Record, Spool
 
-TIMEOUT_S: Final = 2.0  # a database slower than this is away: people and their pages wait for the answer
 RETRY_S: Final = 1.0
 TRIES: Final = 5  # of a record that an answering database does not take
 
@@ -28,14 +27,14 @@ Result = TypeVar("Result")
 
 
 class DurableStore:
-    """Writes to `store`; while it does not answer, to `spool`, which is drained in order when it does again.
+    """Writes to `store`; when it does not answer within `after_s`, to `spool`, drained in order when it does again.
 
     A write whose answer was lost may be stored already: each n counts once, and events without n get a key that
     counts once. Starts a thread when something waits, and ends it when nothing does.
     """
 
-    def __init__(self, store: Store, spool: Spool) -> None:
-        self.store, self.spool = store, spool
+    def __init__(self, store: Store, spool: Spool, after_s: float = 2) -> None:
+        self.store, self.spool, self._after_s = store, spool, after_s
         self._away = False
         self._lock = threading.Lock()
         self._drainer: threading.Thread | None = None
@@ -108,7 +107,7 @@ class DurableStore:
         if self._away:
             raise StoreUnavailable("The database does not answer.")
         try:
-            with pymongo.timeout(TIMEOUT_S):
+            with pymongo.timeout(self._after_s):
                 return write()
         except StoreUnavailable as error:
             if not self._away:
@@ -130,7 +129,7 @@ class DurableStore:
     def _drain_until_empty(self) -> None:
         while not self._stopped.is_set():
             try:
-                with pymongo.timeout(TIMEOUT_S):
+                with pymongo.timeout(self._after_s):
                     self.store.ping()
                 self._away = False
                 self.drain()
@@ -155,7 +154,7 @@ class DurableStore:
                 try:
                     self._store(record)
                 except StoreUnavailable as error:
-                    with pymongo.timeout(TIMEOUT_S):
+                    with pymongo.timeout(self._after_s):
                         self.store.ping()  # raises, unless it is this record that it does not take
                     tries += 1
                     if tries < TRIES:
@@ -177,7 +176,7 @@ class DurableStore:
 
     def _store(self, record: Record) -> None:
         body = record.body
-        with pymongo.timeout(10 * TIMEOUT_S):
+        with pymongo.timeout(10 * self._after_s):
             if record.kind == START:
                 self.store.start(body)
             else:

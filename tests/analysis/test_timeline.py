@@ -9,13 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from llmtrack import sample
 from llmtrack.analysis import frames, summary, timeline
 from llmtrack.analysis.pairing import answered_by
 from llmtrack.analysis.rows import Rows
 from llmtrack.analysis.timeline import Silence
 from llmtrack.columns import Columns
 from llmtrack.errors import LlmtrackError
+from llmtrack.sample import visits as sample
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 

@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 from functools import cache
 from typing import Any
 
-from llmtrack import sample
 from llmtrack.analysis import frames
 from llmtrack.columns import Columns
+from llmtrack.sample import visits as sample
 
 NOW = datetime(2026, 11, 22, 16, 30, tzinfo=UTC)
 START_MS = 1_793_000_000_000  # three weeks before

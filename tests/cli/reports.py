@@ -13,9 +13,9 @@ from typing import Any, NamedTuple
 
 import bson
 
-from llmtrack import sample
 from llmtrack.cli import main
 from llmtrack.jsonable import jsonable
+from llmtrack.sample import visits as sample
 
 Document = dict[str, Any]
 

@@ -14,8 +14,8 @@ from typing import Any
 import bson
 import pytest
 
-from llmtrack import sample
 from llmtrack.cli import main
+from llmtrack.sample import visits as sample
 from llmtrack.store.mongo import Store
 
 NOW = datetime(2026, 11, 22, 16, 30, tzinfo=UTC)

@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from llmtrack import sample
+from llmtrack.sample import visits as sample
 from llmtrack.store.mongo import Store
 from tests.analysis.visits import NOW, samples, turn, visit
 from tests.cli.reports import Ran, as_bson, as_jsonl, run

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from llmtrack import sample
 from llmtrack.cli import main
 from llmtrack.cli.sessions import KEYS, LAYOUTS, _fitting, shortened
+from llmtrack.sample import visits as sample
 from llmtrack.store.mongo import Store
 
 NOW = datetime.now(UTC)

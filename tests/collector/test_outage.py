@@ -104,7 +104,7 @@ def switch(mongodb_uri: str) -> Iterator[Switch]:
 
 @pytest.fixture
 def collector(switch: Switch, serve: Callable[[Flask], str], tmp_path: Path) -> Iterator[Browser]:
-    settings = load_settings(MONGODB_URI=switch.uri, secret_key="for tests only")
+    settings = load_settings(MONGODB_URI=switch.uri, secret_key="for tests only", spool={"after_s": 2})
     with Store(switch.uri) as store:
         yield Browser(serve(create_app(settings, store, ChatClient(settings, demo_delay_s=0))))
 
@@ -156,7 +156,7 @@ def test_a_database_that_answers_after_5_s_is_away(collector: Browser, switch: S
 
 
 def test_a_full_spool_answers_503_and_the_tracker_keeps_its_events(serve: Callable[[Flask], str]) -> None:
-    settings = load_settings(MONGODB_URI=NOWHERE, secret_key="x", spool={"max_mb": 0.06})
+    settings = load_settings(MONGODB_URI=NOWHERE, secret_key="x", spool={"max_mb": 0.06, "after_s": 2})
     with Store(NOWHERE, timeout_s=0.2) as away:
         collector = Browser(serve(create_app(settings, away, ChatClient(settings))))
         visit = start(collector)
@@ -284,7 +284,8 @@ def test_collector_and_database_killed_under_load_lose_nothing_they_acknowledged
     uri = embedded.ensure(data, 20).replace("/?", "/kills?")
     acknowledged: dict[str, set[int]] = {}
     stop = threading.Event()
-    with serving(tmp_path, MONGODB_URI=uri, LLMTRACK_DATA_DIR=str(tmp_path / "collector")) as server:
+    environment = {"LLMTRACK_DATA_DIR": str(tmp_path / "collector"), "LLMTRACK_SPOOL__AFTER_S": "2"}
+    with serving(tmp_path, MONGODB_URI=uri, **environment) as server:
         collector = Browser(server.url)
 
         def visitor(number: int) -> None:

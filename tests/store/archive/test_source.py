@@ -16,10 +16,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from llmtrack import sample
 from llmtrack.analysis import frames, summary
 from llmtrack.config import Settings
 from llmtrack.errors import UsageError
+from llmtrack.sample import visits as sample
 from llmtrack.store.archive import source as archive_source
 from llmtrack.store.archive.folder import open_folder
 from llmtrack.store.archive.lease import Lease
