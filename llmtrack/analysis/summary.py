@@ -12,7 +12,7 @@ from llmtrack.analysis.attention import gaps, waiting_ms
 from llmtrack.analysis.attribution import attribute
 from llmtrack.analysis.frames import LATENCY, Frames
 from llmtrack.analysis.pairing import answered_by
-from llmtrack.analysis.rows import Rows, at, categories, total
+from llmtrack.analysis.rows import Rows, at, categories, given, total
 from llmtrack.analysis.turns import counted
 from llmtrack.batch import Bools, Ints
 from llmtrack.model import CLICK, COPY, SCROLL
@@ -160,11 +160,15 @@ def _from_texts(rows: Rows, response: Ints, frames: Frames) -> dict[str, Any]:
 
 
 def _reasks(rows: Rows, text: Any) -> tuple[Ints, Ints]:
-    """Prompts that have a predecessor in their chat, and those of them that ask the same again soon."""
+    """Prompts that have a predecessor in their chat, and those of them that ask the same again soon.
+
+    Where one of the two texts is not stored nobody can tell: such a prompt is in neither.
+    """
     prompts = np.flatnonzero(rows.prompt)
     prompts = prompts[np.lexsort((prompts, rows.chat[prompts], rows.session[prompts]))]
     session, chat = rows.session[prompts], rows.chat[prompts]
-    follows = (session[1:] == session[:-1]) & (chat[1:] == chat[:-1])
+    known = given(text[prompts])
+    follows = (session[1:] == session[:-1]) & (chat[1:] == chat[:-1]) & known[1:] & known[:-1]
     before, after = prompts[:-1][follows], prompts[1:][follows]
     soon = rows.t[after] - rows.t[before] <= REASK_MS
     alike = [similarity(text[a], text[b]) >= REASK_SIMILARITY for a, b in zip(before[soon], after[soon], strict=True)]

@@ -27,8 +27,7 @@ _STRUCTURE: Final = {
     MODEL_RESPONSE: frozenset({"model", "provider"}),
     "feedback": frozenset({"rating"}),
 }
-_URL = re.compile(r"\s*[a-z][a-z0-9+.-]*://\S+\s*", re.IGNORECASE)
-_ADDRESSES: Final = frozenset({"page_url", "referrer"})  # also when they are relative
+_ADDRESSES: Final = frozenset({"page_url", "referrer"})
 
 
 class PrivateStore:
@@ -141,16 +140,15 @@ class UnsavedChats(Chats):
 
 
 def without_queries(value: Any, name: str = "") -> Any:
-    """A JSON value whose addresses have lost their query and fragment; sources of an answer (citations) keep theirs.
+    """A JSON value in which the addresses of pages have lost their query and fragment. Words are left as they are.
 
-    >>> without_queries({"page_url": "/a?token=1#b", "link": "https://a.org/x?y=1", "text": "Why? Because: a://b?c"})
-    {'page_url': '/a', 'link': 'https://a.org/x', 'text': 'Why? Because: a://b?c'}
+    >>> without_queries({"page_url": "/a?token=1#b", "deep": [{"referrer": "https://a.org/x?y"}], "text": "a://b?c"})
+    {'page_url': '/a', 'deep': [{'referrer': 'https://a.org/x'}], 'text': 'a://b?c'}
     """
     if isinstance(value, str):
-        is_address = name in _ADDRESSES or ("://" in value and _URL.fullmatch(value))
-        return re.split("[?#]", value, maxsplit=1)[0] if is_address else value
+        return re.split("[?#]", value, maxsplit=1)[0] if name in _ADDRESSES else value
     if isinstance(value, dict):
-        return {key: each if key == "citations" else without_queries(each, key) for key, each in value.items()}
+        return {key: without_queries(each, key) for key, each in value.items()}
     return [without_queries(each, name) for each in value] if isinstance(value, list) else value
 
 
