@@ -1,7 +1,8 @@
 """Events a second through the collector, beside the same application over a store that stores nothing.
 
 Both run on granian as `llmtrack serve` runs them, with the same clients: each has a session of its own and sends
-batches of 20 events one after the other. The embedded server stands for MongoDB; set MONGODB_URI for another.
+batches of 20 events one after the other. Beside them the database's own bound: the same batches pushed to it by as many
+threads, journalled, nothing read before. The embedded server stands for MongoDB; set MONGODB_URI for another.
 """
 
 from __future__ import annotations
@@ -71,16 +72,18 @@ def call(connection: http.client.HTTPConnection, path: str, body: dict[str, Any]
     return answer
 
 
+def batch(n: int, t: int) -> list[dict[str, Any]]:
+    """The events after number n."""
+    data = {"target": "BUTTON", "x": 100, "y": 200, "page_url": "https://example.org/"}
+    return [{"n": n + k, "t": t + n + k, "type": "click", "data": data} for k in range(1, BATCH + 1)]
+
+
 def client(port: int, deadline: float, milliseconds: list[float]) -> None:
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
     session = call(connection, "/api/session/start", {"environment": {}})
     n = 0
     while time.monotonic() < deadline:
-        data = {"target": "BUTTON", "x": 100, "y": 200, "page_url": "https://example.org/"}
-        events = [
-            {"n": n + k, "t": session["server_time"] + n + k, "type": "click", "data": data}
-            for k in range(1, BATCH + 1)
-        ]
+        events = batch(n, session["server_time"])
         start = time.perf_counter()
         body = {"session_id": session["session_id"], "token": session["token"], "events": events}
         answer = call(connection, "/api/session/event", body)
@@ -120,6 +123,36 @@ def measure(command: list[str], port: int) -> tuple[float, float, float]:
     return len(milliseconds) * BATCH / SECONDS, cuts[49], cuts[98]
 
 
+def push(deadline: float, milliseconds: list[float], sessions: Any) -> None:
+    """What one client sends, straight into the database."""
+    session_id = sessions.insert_one({"events": []}).inserted_id
+    n = 0
+    while time.monotonic() < deadline:
+        start = time.perf_counter()
+        sessions.update_one({"_id": session_id}, {"$push": {"events": {"$each": batch(n, 1_760_000_000_000)}}})
+        milliseconds.append((time.perf_counter() - start) * 1000)
+        n += BATCH
+
+
+def measure_pushes() -> tuple[float, float, float]:
+    """Events a second, median and 99th percentile of a push in ms."""
+    from llmtrack.config import load_settings
+    from llmtrack.store.mongo import connect
+
+    milliseconds: list[float] = []
+    with connect(load_settings()) as store:
+        deadline = time.monotonic() + SECONDS
+        pushes = store.database["benchmark"]
+        clients = [threading.Thread(target=push, args=(deadline, milliseconds, pushes)) for _ in range(CLIENTS)]
+        for one in clients:
+            one.start()
+        for one in clients:
+            one.join()
+        pushes.drop()
+    cuts = statistics.quantiles(milliseconds, n=100)
+    return len(milliseconds) * BATCH / SECONDS, cuts[49], cuts[98]
+
+
 def main() -> None:
     os.environ.setdefault("LLMTRACK_DATA_DIR", tempfile.mkdtemp())
     port = 8765
@@ -127,16 +160,18 @@ def main() -> None:
         "stores nothing": [sys.executable, "-m", "benchmarks.collector", "nothing", str(port)],
         "llmtrack serve": [sys.executable, "-m", "llmtrack", "serve", "--port", str(port)],
     }
-    results: dict[str, list[tuple[float, float, float]]] = {name: [] for name in variants}
+    results: dict[str, list[tuple[float, float, float]]] = {name: [] for name in (*variants, "bare pushes")}
     for _ in range(ROUNDS):
+        results["bare pushes"].append(measure_pushes())
         for name, command in variants.items():
             results[name].append(measure(command, port))
     print(f"{CLIENTS} clients, batches of {BATCH} events, {ROUNDS} rounds of {SECONDS:.0f} s; medians")
     for name, rounds in results.items():
         rate, p50, p99 = (statistics.median(column) for column in zip(*rounds, strict=True))
         print(f"{name:16} {rate:8.0f} events/s   batch p50 {p50:6.1f} ms   p99 {p99:6.1f} ms")
-    pairs = zip(results["llmtrack serve"], results["stores nothing"], strict=True)
-    print(f"{'ratio':16} {statistics.median(a[0] / b[0] for a, b in pairs):8.2f}")
+    for floor in ("stores nothing", "bare pushes"):
+        pairs = zip(results["llmtrack serve"], results[floor], strict=True)
+        print(f"serve ÷ {floor:14} {statistics.median(a[0] / b[0] for a, b in pairs):8.2f}")
 
 
 if __name__ == "__main__":

@@ -122,8 +122,11 @@ def main() -> None:
         cuts = statistics.quantiles(milliseconds, n=100)
         print(
             f"{name:16} {events:9,} events of {len(acknowledged):,} visits in {seconds:.0f} s: {rates[name]:7,.0f}/s   "
-            f"batch p50 {cuts[49]:6.1f} ms, p99 {cuts[98]:6.1f} ms   memory {memory[0]:.0f} to {memory[-1]:.0f} MB",
+            f"batch p50 {cuts[49]:6.1f} ms, p99 {cuts[98]:6.1f} ms",
             flush=True,
+        )
+        print(
+            f"{'':16} MB of the workers at each tenth of the time: {' '.join(f'{mb:.0f}' for mb in memory)}", flush=True
         )
     missing, twice = missing_and_twice(acknowledged)
     print(f"{'ratio':16} {rates['llmtrack serve'] / rates['stores nothing']:9.2f}")

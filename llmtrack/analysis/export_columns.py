@@ -55,7 +55,7 @@ SESSIONS: Final = (
     Column("responses", "integer", "answers that did not fail"),
     Column("errors", "integer", "answers that failed"),
     Column("unanswered", "integer", "prompts without answer or error"),
-    Column("prompts_with_predecessor", "integer", "prompts that follow another one in their chat, the texts of both stored"),
+    Column("prompts_with_predecessor", "integer", "prompts that follow another in their chat, texts of both stored"),
     Column("reasks", "integer", "of these, those that ask the same again: similar words (Jaccard 0.5), within 5 min"),
     Column("copies", "integer", "copies of text, of prompts and of the page as well"),
     Column("selections", "integer", "selections of text that were not then copied"),
