@@ -89,8 +89,8 @@ class Reader(MongoSource):
         self.raw = raw
         self.unreadable, self.name = Broken(), "benchmark"
 
-    def _with_scalars(self, query: dict[str, Any]) -> list[Any]:
-        return []
+    def _unusual(self, query: dict[str, Any]) -> tuple[set[str], list[Any]]:
+        return set(), []
 
     def _raw(self, query: dict[str, Any], projection: dict[str, int] | None) -> Iterator[bytes]:
         yield self.raw
