@@ -42,8 +42,12 @@ class Spool(Protocol):
         """Records that wait."""
 
     @property
-    def age_s(self) -> float | None:
-        """How long the oldest has waited; None when none does."""
+    def age_s(self) -> float:
+        """How long the oldest has waited, 0 when none does."""
+
+    @property
+    def refused(self) -> int:
+        """Records that were put aside: the database would not take them."""
 
 
 class Metrics:
@@ -120,4 +124,5 @@ class _SpoolFigures:
         from prometheus_client.core import GaugeMetricFamily
 
         yield GaugeMetricFamily("llmtrack_spool_records", "Records waiting for the database", self.spool.depth)
-        yield GaugeMetricFamily("llmtrack_spool_age_seconds", "Age of the oldest of them", self.spool.age_s or 0)
+        yield GaugeMetricFamily("llmtrack_spool_age_seconds", "Age of the oldest of them", self.spool.age_s)
+        yield GaugeMetricFamily("llmtrack_spool_refused_records", "Records put aside for good", self.spool.refused)

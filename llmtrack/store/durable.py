@@ -49,11 +49,6 @@ class DurableStore:
             drainer.join()
         self.spool.close()
 
-    @property
-    def away(self) -> bool:
-        """Whether the database did not answer last."""
-        return self._away
-
     def start(self, document: Document) -> Document:
         """As Store.start. Raises SpoolFull, StoreUnavailable."""
         with contextlib.suppress(StoreUnavailable):

@@ -253,17 +253,18 @@ def test_sessions_ended_by_silence_are_counted(store: Store, settings: Settings)
 
 def test_a_spool_is_asked_when_somebody_looks() -> None:
     class Waiting:
-        depth = 0
-        age_s: float | None = None
+        depth = refused = 0
+        age_s = 0.0
 
     metrics = Metrics()
     assert b"spool" not in metrics.exposition()
     spool = metrics.spool = Waiting()
     assert b"llmtrack_spool_records 0.0\n" in metrics.exposition()
-    spool.depth, spool.age_s = 7, 12.5
+    spool.depth, spool.age_s, spool.refused = 7, 12.5, 1
     text = metrics.exposition()
     assert b"llmtrack_spool_records 7.0\n" in text
     assert b"llmtrack_spool_age_seconds 12.5\n" in text
+    assert b"llmtrack_spool_refused_records 1.0\n" in text
 
 
 def test_ready_means_able_to_store_and_alive_does_not(
