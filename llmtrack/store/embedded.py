@@ -15,6 +15,7 @@ import contextlib
 import importlib.util
 import json
 import os
+import random
 import shutil
 import signal
 import socket
@@ -244,7 +245,9 @@ class _Keeper:
 
 
 def _free_port(wanted: int) -> int:
-    for port in (wanted, 0):
+    """The wanted port, else one below those that the system gives to connections: the next start finds it free, too."""
+    others = random.sample(range(20_000, 32_000), 20)
+    for port in [*([wanted] if wanted else []), *others, 0]:
         with contextlib.suppress(OSError), socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(("127.0.0.1", port))

@@ -17,11 +17,12 @@ from llmtrack.collector.models import ChatClient
 from llmtrack.config import Settings
 from llmtrack.store.mongo import Store
 from tests.browser.standin import Site, serve_site, until
+from tests.processes import free_port
 
 
 @contextmanager
 def serving(app: Flask, port: int = 0) -> Iterator[int]:
-    server = make_server("127.0.0.1", port, app, threaded=True)
+    server = make_server("127.0.0.1", port or free_port(), app, threaded=True)
     threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
     try:
         yield server.server_port
