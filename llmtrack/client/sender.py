@@ -7,11 +7,11 @@ import functools
 import json
 import logging
 import os
-import random
 import threading
 import time
 import urllib.error
 import urllib.request
+from random import SystemRandom
 from typing import Any, NamedTuple
 
 from llmtrack.model import MAX_BODY_BYTES
@@ -24,6 +24,8 @@ LONGEST_PAUSE_S = 30
 LATE_START_S = 15  # a session that is not known yet may have a start that is still on its way
 LATE_PAUSE_S = 1
 AT_EXIT_S = 3
+ENDED = "the program ended before the collector had taken all"
+_chance = SystemRandom()  # the application may have seeded the global generator: what it draws is its own
 
 START, EVENT, END = "/api/session/start", "/api/session/event", "/api/session/end"
 
@@ -64,7 +66,7 @@ class Sender:
         self._waiting: list[Waiting] = []
         self._bytes = 0
         self._failed = 0  # attempts in a row
-        self._ending = False
+        self._ending = self._ended = False
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
         self._pid = os.getpid()
@@ -77,15 +79,17 @@ class Sender:
             self.drop(f"{len(raw)} bytes are more than the collector takes")
             return
         with self._changed:
-            full = self._bytes + len(raw) > MAX_WAITING_BYTES
-            if not full:
+            ended, full = self._ended, self._bytes + len(raw) > MAX_WAITING_BYTES
+            if not (ended or full):
                 self._waiting.append(Waiting(path, body["session_id"], raw, time.monotonic()))
                 self._bytes += len(raw)
                 if self._thread is None or not self._thread.is_alive():
                     self._thread = threading.Thread(target=self._run, name="llmtrack-sender", daemon=True)
                     self._thread.start()
                 self._changed.notify_all()
-        if full:
+        if ended:
+            self.drop(ENDED)
+        elif full:
             self.drop("the collector does not answer, and too much is waiting for it already")
 
     def flush(self, limit_s: float) -> None:
@@ -101,9 +105,10 @@ class Sender:
             self._ending = True
             self._changed.notify_all()
             self._changed.wait_for(lambda: not self._waiting, limit_s)
-            left, self._ending = len(self._waiting), False
+            left, self._ended = len(self._waiting), True
+            self._changed.notify_all()
         if left:
-            self.drop("the program ended before the collector had taken all", left)
+            self.drop(ENDED, left)
 
     def drop(self, why: str, events: int = 1) -> None:
         """Count what is not logged; warn of the first."""
@@ -113,8 +118,7 @@ class Sender:
             log.warning("llmtrack did not log something: %s. More of this will only be counted.", why)
 
     def _run(self) -> None:
-        while True:
-            waiting = self._next()
+        while waiting := self._next():
             result = self._send(waiting)
             with self._changed:
                 at = self._waiting.index(waiting)
@@ -127,23 +131,24 @@ class Sender:
                 self._changed.notify_all()
                 if result.away:
                     backoff_s = min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2 ** min(self._failed - 1, 10))
-                    pause_s = max(result.pause_s, backoff_s * random.uniform(0.5, 1))  # noqa: S311 - not all at once
+                    pause_s = max(result.pause_s, backoff_s * _chance.uniform(0.5, 1))  # not all at once
                     self._changed.wait_for(lambda: self._ending, pause_s)
             if result.away and self._ending:
                 time.sleep(FIRST_PAUSE_S)
             if result.refused:
                 self.drop(result.refused)
 
-    def _next(self) -> Waiting:
-        """The first that may be sent: one whose session is not known yet lets the others pass."""
+    def _next(self) -> Waiting | None:
+        """The first that may be sent: one whose session is not known yet lets the others pass. None: it is over."""
         with self._changed:
-            while True:
+            while not self._ended:
                 now = time.monotonic()
                 for waiting in self._waiting:
                     if waiting.after <= now:
                         return waiting
                 soonest = min((waiting.after - now for waiting in self._waiting), default=None)
                 self._changed.wait(soonest)
+        return None
 
     def _send(self, waiting: Waiting) -> Result:
         proof = self._key or self._tokens.get(waiting.session_id)

@@ -48,7 +48,7 @@ class Human(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """One line, and a traceback below when there is one."""
-        at = datetime.fromtimestamp(record.created).strftime("%H:%M:%S")
+        at = datetime.fromtimestamp(record.created, UTC).astimezone().strftime("%H:%M:%S")  # of this machine
         message = _CONTROL.sub(" ", message_of(record))
         of = f" [{REQUEST_ID.get()}]" if REQUEST_ID.get() else ""
         return "\n".join([f"{at} {record.levelname:7} {message}{of}", *where(record)])

@@ -15,7 +15,6 @@ import contextlib
 import importlib.util
 import json
 import os
-import random
 import shutil
 import signal
 import socket
@@ -24,6 +23,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from random import SystemRandom
 from typing import IO, Any
 
 from filelock import FileLock, Timeout
@@ -246,7 +246,7 @@ class _Keeper:
 
 def _free_port(wanted: int) -> int:
     """The wanted port, else one below those that the system gives to connections: the next start finds it free, too."""
-    others = random.sample(range(20_000, 32_000), 20)
+    others = SystemRandom().sample(range(20_000, 32_000), 20)
     for port in [*([wanted] if wanted else []), *others, 0]:
         with contextlib.suppress(OSError), socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

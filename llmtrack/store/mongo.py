@@ -8,11 +8,11 @@ A document that is full is closed by such an update, too; the session goes on in
 from __future__ import annotations
 
 import contextlib
-import random
 import re
 import time
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
+from random import SystemRandom
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import pymongo
@@ -45,6 +45,7 @@ INDEXES: tuple[tuple[list[tuple[str, int]], bool], ...] = (  # keys, unique
 )
 _ENDED = dict.fromkeys(("rev", "last_t", "start_time"), 1)
 _TRIES = 100
+_chance = SystemRandom()  # leaves the global generator, which a program may have seeded, alone
 _TOO_LARGE = (10334, 17419, 17420)  # the document would have more than 16 MB
 _SEVERAL = [("session_id", 1), ("part", 1)]
 
@@ -100,6 +101,14 @@ class Store:
         """Raise StoreUnavailable unless the server answers, within `timeout_s` when it is given."""
         with reachable(), pymongo.timeout(timeout_s):
             self.client.admin.command("ping")
+
+    def server_time(self) -> datetime:
+        """The clock of the database server (aware). Raises StoreUnavailable, LlmtrackError when it does not tell."""
+        with reachable():  # a command knows nothing of the client's options: its times would be naive
+            found = self.client.admin.command("hello", codec_options=self.client.codec_options).get("localTime")
+        if not isinstance(found, datetime):
+            raise LlmtrackError("The database server does not tell its time.", "Use MongoDB, or the embedded server.")
+        return found
 
     def ensure_indexes(self) -> None:
         """Create what is missing; several processes may do so at the same time.
@@ -195,7 +204,7 @@ class Store:
                 if self._write(head, closing(head, _now())):
                     self._go_on(head)
                 continue
-            time.sleep(random.uniform(0, 0.002 * min(attempt, 25)))  # noqa: S311 - somebody else wrote: step aside
+            time.sleep(_chance.uniform(0, 0.002 * min(attempt, 25)))  # somebody else wrote: step aside
         raise StoreUnavailable("A session is written to by too many at once.", "Try again.")
 
     def _newest(self, session_id: str) -> Document | None:

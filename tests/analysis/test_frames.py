@@ -43,7 +43,7 @@ def gathered(*documents: dict[str, Any], fields: Any = (), broken: Broken | None
         ("2026-09-21 14:13:20", START),
         (" 2026-09-21T14:13:20.250Z ", START + 250),
         (datetime(2026, 9, 21, 14, 13, 20, tzinfo=UTC), START),
-        (datetime(2026, 9, 21, 14, 13, 20), START),
+        (datetime(2026, 9, 21, 14, 13, 20), START),  # noqa: DTZ001 - naive
         (START, START),
         (float(START), START),
         (START + 0.5, START + 0.5),

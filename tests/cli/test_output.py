@@ -199,5 +199,5 @@ def test_an_age_reads_well(ago: timedelta, words: str) -> None:
 
 
 def test_a_time_is_iso_with_z() -> None:
-    assert iso(datetime(2026, 11, 22, 12, 0, 0, 5000)) == "2026-11-22T12:00:00.005Z"
+    assert iso(datetime(2026, 11, 22, 12, 0, 0, 5000)) == "2026-11-22T12:00:00.005Z"  # noqa: DTZ001 - naive
     assert iso(datetime.fromisoformat("2026-11-22T12:00:00+02:00")) == "2026-11-22T10:00:00Z"

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
+import time_machine
 from flask import Flask
 
 from llmtrack.collector import create_app
@@ -24,6 +25,13 @@ QUESTION = "How?"
 
 
 @pytest.fixture
+def noon() -> Iterator[None]:
+    """No day ends while a test runs."""
+    with time_machine.travel(midnight(datetime.now(UTC)) + timedelta(hours=12)):
+        yield
+
+
+@pytest.fixture
 def model() -> Iterator[ModelServer]:
     with running() as server:
         yield server
@@ -31,7 +39,7 @@ def model() -> Iterator[ModelServer]:
 
 @pytest.fixture
 def collector(
-    settings: Settings, store: Store, serve: Callable[[Flask], str], model: ModelServer
+    settings: Settings, store: Store, serve: Callable[[Flask], str], model: ModelServer, noon: None
 ) -> Callable[[str, int], Browser]:
     def start(name: str, per_day: int) -> Browser:
         group = Group(name="a", model=name, base_url=model.base_url)

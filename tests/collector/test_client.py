@@ -8,6 +8,7 @@ import functools
 import gc
 import io
 import json
+import random
 import subprocess
 import sys
 import threading
@@ -606,5 +607,18 @@ def test_a_program_ends_though_the_collector_is_away_and_says_what_was_lost(capl
     away.end(0.2)
     atexit.unregister(away.end)
     assert time.monotonic() - began < 5
+    wait_for(lambda: not away._thread.is_alive())
     assert away.dropped == 1
     assert "the program ended before the collector had taken all" in caplog.text
+
+
+def test_the_random_numbers_of_the_application_stay_its_own() -> None:
+    """A study that seeds its generator draws the same numbers, whether or not the collector answers."""
+    random.seed(7)
+    before = random.getstate()
+    away = Sender("http://127.0.0.1:9", None)
+    away.put("/api/session/event", {"session_id": "s"})
+    wait_for(lambda: away._failed > 1)
+    atexit.unregister(away.end)
+    away.end(0)
+    assert random.getstate() == before

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import threading
+import time
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -158,3 +159,16 @@ def test_a_database_that_is_away_says_so() -> None:
 def test_what_is_no_uri_says_so() -> None:
     with pytest.raises(UsageError, match="MongoDB URI"):
         Store("http://localhost:27017")
+
+
+@pytest.mark.parametrize("zone", ["America/New_York", "Asia/Kathmandu", "Pacific/Kiritimati"])
+def test_the_servers_time_is_the_same_moment_in_every_zone(
+    store: Store, zone: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setenv("TZ", zone)
+        time.tzset()
+        told = store.server_time()
+    time.tzset()
+    assert told.tzinfo is not None
+    assert abs(told.timestamp() - time.time()) < 60

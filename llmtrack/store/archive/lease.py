@@ -10,7 +10,7 @@ import os
 import secrets
 import socket
 import time
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Final, Self
 
 from pymongo.errors import DuplicateKeyError
@@ -27,16 +27,9 @@ class LeaseTaken(LlmtrackError):
     """Another process is moving sessions of this database."""
 
 
-def server_time(store: Store) -> datetime:
-    """The clock of the database server."""
-    with reachable():
-        found: datetime = store.client.admin.command("hello")["localTime"]
-    return found if found.tzinfo else found.replace(tzinfo=UTC)
-
-
 def check_clock(store: Store, now: datetime) -> None:
     """Raise LlmtrackError unless `now` (aware) is about the time that the database server has."""
-    ahead = (now - server_time(store)).total_seconds()
+    ahead = (now - store.server_time()).total_seconds()
     if abs(ahead) > CLOCK_S:
         raise LlmtrackError(
             f"This machine's clock is {timedelta(seconds=round(abs(ahead)))} {'ahead of' if ahead > 0 else 'behind'} "
@@ -55,7 +48,7 @@ class Lease:
         self.token = secrets.token_hex(8)
 
     def __enter__(self) -> Self:
-        self._server, self._taken = server_time(self._store), time.monotonic()
+        self._server, self._taken = self._store.server_time(), time.monotonic()
         mine = {"token": self.token, "host": socket.gethostname(), "pid": os.getpid(), "since": self._server}
         stale = {"_id": _ID, "until": {"$lt": self._server}}
         with reachable():

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from playwright.sync_api import Page, expect
+from collections.abc import Callable
+
+import pytest
+from playwright.sync_api import BrowserContext, Page, expect
 
 from tests.browser.chat.reader import ask, ask_slowly, button, session_id, told, tracked
 from tests.browser.chat.server import ChatServer
@@ -102,9 +105,30 @@ def test_chats_that_cannot_be_loaded_can_be_asked_for_again(chat: Page, server: 
     chat.reload()
     expect(chat.get_by_text("The saved chats could not be loaded.")).to_be_visible()
     server.chats_fail = False
-    server.save("a", "Back again", age_s=7200)
+    server.save("a", "Back again", age_s=630)
     button(chat, "Load again").click()
-    expect(chat.get_by_role("listitem").filter(has_text="Back again")).to_contain_text("ago")
+    expect(chat.get_by_role("listitem").filter(has_text="Back again")).to_contain_text("10 minutes ago")
+
+
+KATHMANDU, NEW_YORK = "Asia/Kathmandu", "America/New_York"
+AGES = {  # where the reader is; now and then, in UTC
+    "the same day": (NEW_YORK, "2026-11-26T12:00Z", "2026-11-26T10:30Z", "1 hour ago"),
+    "midnight in London alone": (KATHMANDU, "2026-11-26T01:00Z", "2026-11-25T23:30Z", "1 hour ago"),
+    "midnight here": (KATHMANDU, "2026-11-26T18:30Z", "2026-11-26T17:10Z", "yesterday"),
+    "midnight elsewhere": (NEW_YORK, "2026-11-26T18:30Z", "2026-11-26T17:10Z", "1 hour ago"),
+    "a day of 25 hours": (NEW_YORK, "2026-11-01T23:00Z", "2026-10-31T23:30Z", "yesterday"),
+    "last year": (NEW_YORK, "2027-01-01T12:00Z", "2026-12-01T12:00Z", "Dec 1, 2026"),
+}
+
+
+@pytest.mark.parametrize(("zone", "now", "then", "words"), AGES.values(), ids=AGES)
+def test_ages_are_told_by_the_days_of_the_reader(
+    new_context: Callable[..., BrowserContext], server: ChatServer, zone: str, now: str, then: str, words: str
+) -> None:
+    page = new_context(timezone_id=zone).new_page()
+    page.goto(server.url)
+    ago = "async ([then, now]) => (await import('/assets/time.js')).ago(then, Date.parse(now))"
+    assert page.evaluate(ago, [then, now]) == words
 
 
 def test_titles_and_prompts_are_shown_as_text(chat: Page, server: ChatServer) -> None:

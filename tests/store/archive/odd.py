@@ -7,7 +7,7 @@ from datetime import datetime
 import bson
 from hypothesis import strategies as st
 
-DATES = st.datetimes(datetime(1970, 1, 2), datetime(2090, 1, 1)).map(
+DATES = st.datetimes(datetime(1970, 1, 2), datetime(2090, 1, 1)).map(  # noqa: DTZ001
     lambda moment: moment.replace(microsecond=moment.microsecond // 1000 * 1000)
 )
 SCALARS = st.one_of(
@@ -42,6 +42,6 @@ EVENTS = st.lists(
     max_size=4,
 )
 ODD = st.fixed_dictionaries(
-    {"start_time": st.just("2024-10-27T10:00:00Z") | st.just(datetime(2024, 10, 27, 10)), "events": EVENTS},
+    {"start_time": st.just("2024-10-27T10:00:00Z") | st.just(datetime(2024, 10, 27, 10)), "events": EVENTS},  # noqa: DTZ001
     optional={"environment": VALUES, "user_id": VALUES, "model_group": VALUES, "end_time": VALUES, "zeta": VALUES},
 )

@@ -214,7 +214,7 @@ def test_a_stale_lease_is_taken_over_and_the_one_who_lost_it_deletes_nothing(sto
 
     def stand_still(step: str) -> None:
         if step == "verified" and not taken_over:
-            store.database["leases"].update_one({"_id": "archive"}, {"$set": {"until": datetime(2020, 1, 1)}})
+            store.database["leases"].update_one({"_id": "archive"}, {"$set": {"until": datetime(2020, 1, 1)}})  # noqa: DTZ001 - naive
             taken_over.append(Lease(store).__enter__())
 
     with pytest.raises(Exception, match="another one took its place"):

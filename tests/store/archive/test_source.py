@@ -247,7 +247,7 @@ def test_one_of_many_sessions_is_found_without_reading_the_others(tmp_path: Path
 
 def _tiny(ids: list[str]) -> Iterator[dict[str, Any]]:
     for session_id in ids:
-        yield {"_id": session_id, "session_id": session_id, "start_time": datetime(2026, 9, 3), "events": []}
+        yield {"_id": session_id, "session_id": session_id, "start_time": datetime(2026, 9, 3), "events": []}  # noqa: DTZ001 - naive
 
 
 def test_parts_read_as_they_are_in_pandas_and_pyarrow(store: Store, folder: Path) -> None:
