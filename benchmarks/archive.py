@@ -26,7 +26,6 @@ from bson import json_util
 from bson.raw_bson import RawBSONDocument
 
 from llmtrack.sample import visits as sample
-from llmtrack.store import embedded
 from llmtrack.store.archive.deletion import raw_documents
 from llmtrack.store.archive.folder import LocalFolder, open_folder
 from llmtrack.store.archive.manifest import Manifest
@@ -34,9 +33,10 @@ from llmtrack.store.archive.move import Order, run
 from llmtrack.store.archive.part import ROW_GROUP_SESSIONS, _parquet
 from llmtrack.store.archive.restore import restore
 from llmtrack.store.archive.schema import table
-from llmtrack.store.archive.source import ArchiveSource
-from llmtrack.store.mongo import Store
-from llmtrack.store.mongo_source import COLUMNS
+from llmtrack.store.database import embedded
+from llmtrack.store.database.codec import COLUMNS
+from llmtrack.store.database.sessions import Store
+from llmtrack.store.sources.archive import ArchiveSource
 
 OLD = timedelta(days=90)
 

@@ -29,9 +29,9 @@ LIMITS = {
 def load_nothing() -> Any:
     """The application over a store that forgets."""
     from llmtrack.collector.app import create_app
-    from llmtrack.collector.models import ChatClient
+    from llmtrack.collector.models.client import ChatClient
     from llmtrack.config import load_settings
-    from llmtrack.store.mongo import Appended, Store
+    from llmtrack.store.database.sessions import Appended, Store
 
     class Nowhere(Store):
         def start(self, document: dict[str, Any]) -> dict[str, Any]:
@@ -49,7 +49,7 @@ def serve_nothing(port: int) -> None:
     from granian.constants import Interfaces
     from granian.log import LogLevels
 
-    from llmtrack.collector.overload import threads
+    from llmtrack.collector.access.places import threads
     from llmtrack.collector.server import MAX_WORKERS
     from llmtrack.config import load_settings
 
@@ -137,7 +137,7 @@ def push(deadline: float, milliseconds: list[float], sessions: Any) -> None:
 def measure_pushes() -> tuple[float, float, float]:
     """Events a second, median and 99th percentile of a push in ms."""
     from llmtrack.config import load_settings
-    from llmtrack.store.mongo import connect
+    from llmtrack.store.database.sessions import connect
 
     milliseconds: list[float] = []
     with connect(load_settings()) as store:

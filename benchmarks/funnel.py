@@ -20,7 +20,7 @@ import numpy as np
 import pandas as pd
 
 from llmtrack.analysis.frames import Frames
-from llmtrack.analysis.funnel import funnel
+from llmtrack.analysis.funnel.report import funnel
 
 SIZES = (100_000, 1_000_000, 10_000_000)
 PER_SESSION = 25

@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from llmtrack.store import embedded
-from llmtrack.store.mongo import Store
+from llmtrack.store.database import embedded
+from llmtrack.store.database.sessions import Store
 
 BATCH, FILL, TEXT = 20, 400, "What machine learning is, and what it is not. " * 50
 SIZES_MB = (0, 1, 4, 8, 11, 13, 20, 30)

@@ -95,7 +95,7 @@ def load(command: list[str], seconds: float) -> tuple[list[float], dict[str, int
 def missing_and_twice(acknowledged: dict[str, int]) -> tuple[int, int]:
     """Acknowledged events that are not in the database, and events that are there twice."""
     from llmtrack.config import load_settings
-    from llmtrack.store.mongo import connect
+    from llmtrack.store.database.sessions import connect
 
     missing = twice = 0
     with connect(load_settings()) as store:

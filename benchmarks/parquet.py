@@ -29,7 +29,7 @@ from benchmarks.reading import session
 from llmtrack.store.archive.folder import open_folder
 from llmtrack.store.archive.manifest import Manifest
 from llmtrack.store.archive.part import Writer
-from llmtrack.store.mongo_source import COLUMNS
+from llmtrack.store.database.codec import COLUMNS
 
 SIZES = (4_000, 40_000, 400_000)
 GROUP = 4_000  # sessions of a row group, as many as archive makes of documents of this size
@@ -76,8 +76,8 @@ def points(path: str) -> Any:
     import pandas as pd
 
     import llmtrack
-    from llmtrack.analysis import summary
-    from llmtrack.analysis.engagement import engagement
+    from llmtrack.analysis.experiment.report import engagement
+    from llmtrack.analysis.interaction import summary
 
     opened = llmtrack.open(path)
     table = pd.concat([summary.sessions(batch) for batch in opened.frames(summary.FIELDS)], ignore_index=True)

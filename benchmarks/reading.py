@@ -17,10 +17,12 @@ from typing import Any
 import bson
 from bson.codec_options import CodecOptions, DatetimeConversion
 
-from llmtrack.analysis import frames, summary, turns
-from llmtrack.batch import Batch, Broken
-from llmtrack.store.filters import Filters
-from llmtrack.store.mongo_source import MongoSource
+from llmtrack.analysis import frames
+from llmtrack.analysis.interaction import summary, turns
+from llmtrack.session.batch import Batch
+from llmtrack.session.filters import Filters
+from llmtrack.session.tally import Broken
+from llmtrack.store.sources.mongo import MongoSource
 
 CODEC: CodecOptions[dict[str, Any]] = CodecOptions(datetime_conversion=DatetimeConversion.DATETIME_MS)
 START_MS = 1_790_000_000_000

@@ -8,8 +8,8 @@ from contextlib import redirect_stdout, suppress
 from pathlib import Path
 from unittest import mock
 
-from llmtrack.analysis.export_columns import TABLES, Column
-from llmtrack.analysis.redact import Redactor
+from llmtrack.analysis.export.columns import TABLES, Column
+from llmtrack.analysis.export.redact import Redactor
 from llmtrack.cli import COMMANDS, main
 
 HERE = Path(__file__).parent

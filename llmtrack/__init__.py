@@ -15,25 +15,16 @@ __all__ = [
 ]  # fmt: skip
 
 if TYPE_CHECKING:
-    from llmtrack.notebook import (
-        Sessions,
-        chats,
-        dropoff,
-        engagement,
-        false_positives,
-        funnel,
-        health,
-        open,
-        queries,
-    )
+    from llmtrack.reports import chats, dropoff, engagement, false_positives, funnel, health, queries
+    from llmtrack.sessions import Sessions, open
 
 
 def __getattr__(name: str) -> Any:
-    """The notebook's names, imported with pandas when the first one is used: `import llmtrack` stays instant."""
+    """Names for notebooks, imported with pandas when the first one is used: `import llmtrack` stays instant."""
     if name in __all__:
-        from llmtrack import notebook
+        from importlib import import_module
 
-        return getattr(notebook, name)
+        return getattr(import_module(f"llmtrack.{'sessions' if name in ('Sessions', 'open') else 'reports'}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

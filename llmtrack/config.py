@@ -12,8 +12,9 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, f
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 from llmtrack.errors import UsageError
-from llmtrack.model import SILENT_AFTER_S, Name
-from llmtrack.pseudonym import MIN_KEY, pseudonym
+from llmtrack.session.pseudonym import MIN_KEY, pseudonym
+from llmtrack.session.schema import SILENT_AFTER_S
+from llmtrack.session.validated import Name
 
 TOKEN_AGE_S = 48 * 3600  # a visit of a day, whose last events the tracker may keep for another
 LogFormat = Literal["human", "json"]

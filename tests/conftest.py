@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from llmtrack.config import Settings, load_settings
-from llmtrack.store import embedded
-from llmtrack.store.mongo import Store
+from llmtrack.store.database import embedded
+from llmtrack.store.database.sessions import Store
 
 TEST_MONGODB_URI = os.environ.get("LLMTRACK_TEST_MONGODB_URI")
 

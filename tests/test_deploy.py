@@ -14,9 +14,9 @@ from prometheus_client.parser import text_string_to_metric_families
 from typer.main import get_command
 
 from llmtrack.cli import COMMANDS, app
-from llmtrack.collector.metrics import Metrics
+from llmtrack.collector.telemetry.metrics import Metrics
 from llmtrack.config import Settings, load_settings
-from llmtrack.model import MAX_BODY_BYTES
+from llmtrack.session.schema import MAX_BODY_BYTES
 
 ROOT = Path(__file__).parent.parent
 DEPLOY = ROOT / "deploy"

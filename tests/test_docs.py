@@ -12,7 +12,7 @@ import pytest
 from docs import generate
 from llmtrack.cli import COMMANDS
 from llmtrack.sample import visits as sample
-from tests.cli.reports import as_jsonl
+from tests.cli.commands.reports.reading import as_jsonl
 
 DOCS = Path(generate.__file__).parent
 ROOT = DOCS.parent

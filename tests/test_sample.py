@@ -11,9 +11,9 @@ from typing import Any
 import bson
 import pytest
 
-from llmtrack.model import EVENT_TYPES
 from llmtrack.sample import visits as sample
 from llmtrack.sample.texts import topics
+from llmtrack.session.schema import EVENT_TYPES
 
 NOW = datetime(2026, 11, 22, 16, 30, tzinfo=UTC)
 

@@ -11,8 +11,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import pandas as pd
 
-from llmtrack.analysis.frames import OPEN_MS, Frames
-from llmtrack.analysis.people import (
+from llmtrack.analysis.experiment.users import (
     MIN_USERS,
     Comparison,
     Note,
@@ -24,10 +23,11 @@ from llmtrack.analysis.people import (
     people,
     renumbered,
 )
-from llmtrack.analysis.rows import Rows
+from llmtrack.analysis.frames import OPEN_MS, Frames
+from llmtrack.analysis.interaction.events import Rows
 from llmtrack.analysis.stats import div, quantile, ratio, winsorise
-from llmtrack.batch import Bools, Ints
-from llmtrack.shapes import Floats
+from llmtrack.session.batch import Bools, Ints
+from llmtrack.session.values import Floats
 
 FIELDS: Final = ("chat_session_id", "error", "text")
 BINS: Final[dict[str, tuple[int, ...]]] = {  # where each bar of a distribution begins; the last one is open

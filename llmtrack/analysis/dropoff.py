@@ -9,13 +9,13 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import pandas as pd
 
-from llmtrack.analysis import summary, turns
+from llmtrack.analysis.experiment.users import Comparison, Note, Pair, People, Weights, number, people, renumbered
 from llmtrack.analysis.frames import Frames
-from llmtrack.analysis.people import Comparison, Note, Pair, People, Weights, number, people, renumbered
-from llmtrack.analysis.rows import Rows
+from llmtrack.analysis.interaction import summary, turns
+from llmtrack.analysis.interaction.events import Rows
 from llmtrack.analysis.stats import div, quantile
-from llmtrack.batch import Bools, Ints
-from llmtrack.shapes import Floats
+from llmtrack.session.batch import Bools, Ints
+from llmtrack.session.values import Floats
 
 FIELDS: Final = tuple(dict.fromkeys((*summary.FIELDS, *turns.FIELDS)))
 BUCKETS_MS: Final = (0, 500, 1000, 2000, 4000, 8000, 16_000)  # a slow answer is felt by its ratio to a quick one

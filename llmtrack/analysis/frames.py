@@ -15,11 +15,12 @@ import numpy as np
 import pandas as pd
 from pandas.api.types import union_categoricals
 
-from llmtrack.batch import DATA, Batch, Bools, Document, Ints, environment, select, unusable
-from llmtrack.columns import Columns
 from llmtrack.errors import LlmtrackError
-from llmtrack.model import SILENT_AFTER_S
-from llmtrack.shapes import Floats, number
+from llmtrack.session.batch import DATA, Batch, Bools, Ints, select
+from llmtrack.session.columns import Columns
+from llmtrack.session.document import Document, environment, unusable
+from llmtrack.session.schema import SILENT_AFTER_S
+from llmtrack.session.values import Floats, number
 
 NEAR_MS: Final = 5 * 60 * 1000  # clocks this close agree
 OPEN_MS: Final = SILENT_AFTER_S * 1000

@@ -9,12 +9,12 @@ from typing import Any, Final, Literal, NamedTuple
 import numpy as np
 import pandas as pd
 
-from llmtrack.analysis.engagement_notes import SRM_P
+from llmtrack.analysis.experiment.population import SRM_P
+from llmtrack.analysis.experiment.users import Comparison, Note, Pair, People, Weights, in_order, number, people
 from llmtrack.analysis.frames import Frames
-from llmtrack.analysis.people import Comparison, Note, Pair, People, Weights, in_order, number, people
-from llmtrack.analysis.rows import Rows
+from llmtrack.analysis.interaction.events import Rows
 from llmtrack.analysis.stats import div, srm_p
-from llmtrack.shapes import Floats
+from llmtrack.session.values import Floats
 
 FIELDS: Final = ("error", "latency_ms")
 DIFFERENT_P: Final = 0.001  # as for SRM: a dozen checks, and chance seldom gets there

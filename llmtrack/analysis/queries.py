@@ -9,11 +9,11 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import pandas as pd
 
-from llmtrack.analysis import turns
+from llmtrack.analysis.experiment.users import Note, Pair, known_users, number, pair
 from llmtrack.analysis.frames import Frames
-from llmtrack.analysis.people import Note, Pair, known_users, number, pair
-from llmtrack.analysis.shrinkage import Prior, fit
-from llmtrack.shapes import Objects
+from llmtrack.analysis.interaction import turns
+from llmtrack.analysis.stats.shrinkage import Prior, fit
+from llmtrack.session.values import Objects
 
 FIELDS: Final = (*turns.FIELDS, "text", "selected_text")
 FEW_RESPONSES: Final = 100  # with fewer, how much prompts differ is a guess

@@ -13,7 +13,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
 
-from llmtrack.cli.output import line, safe
+from llmtrack.cli.drawing.text import line, safe
 from llmtrack.errors import LlmtrackError
 from llmtrack.version import __version__
 
@@ -26,22 +26,36 @@ class Entry(NamedTuple):
 
 
 COMMANDS: Final[dict[str, Entry]] = {  # in the order of use
-    "demo": Entry("llmtrack.cli.demo:demo", "Try everything now: sample visits, a replay, the chat page."),
-    "serve": Entry("llmtrack.cli.serve:serve", "Run the collector and the chat page."),
-    "sessions": Entry("llmtrack.cli.sessions:sessions", "List visits, newest first."),
-    "replay": Entry("llmtrack.cli.replay:replay", "Play one visit in the terminal."),
-    "funnel": Entry("llmtrack.cli.funnel:funnel", "Count how many visits get how far, by model group."),
-    "engagement": Entry("llmtrack.cli.engagement:engagement", "Compare model groups: what differs, and how surely."),
-    "queries": Entry("llmtrack.cli.queries:queries", "Rank prompts by how useful their answers were."),
-    "dropoff": Entry("llmtrack.cli.dropoff:dropoff", "Show where people stop: turns, reasons, idleness, latency."),
-    "chats": Entry("llmtrack.cli.chats:chats", "Measure how long chats are, by model group."),
-    "health": Entry("llmtrack.cli.health:health", "Check whether an experiment can be trusted."),
-    "export": Entry("llmtrack.cli.export:export", "Write sessions, events or turns as CSV, JSONL or Parquet."),
-    "import": Entry("llmtrack.cli.import_:import_", "Load session documents (JSONL, JSON, BSON) into the store."),
-    "archive": Entry("llmtrack.cli.archive:archive", "Move old sessions into Parquet files that stay readable."),
-    "restore": Entry("llmtrack.cli.restore:restore", "Put archived sessions back into the database."),
-    "forget": Entry("llmtrack.cli.forget:forget", "Erase a user everywhere, with a receipt."),
-    "doctor": Entry("llmtrack.cli.doctor:doctor", "Check store, collector and tracking end to end."),
+    "demo": Entry(
+        "llmtrack.cli.commands.service.demo:demo", "Try everything now: sample visits, a replay, the chat page."
+    ),
+    "serve": Entry("llmtrack.cli.commands.service.serve:serve", "Run the collector and the chat page."),
+    "sessions": Entry("llmtrack.cli.commands.data.sessions:sessions", "List visits, newest first."),
+    "replay": Entry("llmtrack.cli.commands.data.replay:replay", "Play one visit in the terminal."),
+    "funnel": Entry(
+        "llmtrack.cli.commands.reports.funnel:funnel", "Count how many visits get how far, by model group."
+    ),
+    "engagement": Entry(
+        "llmtrack.cli.commands.reports.engagement:engagement", "Compare model groups: what differs, and how surely."
+    ),
+    "queries": Entry("llmtrack.cli.commands.reports.queries:queries", "Rank prompts by how useful their answers were."),
+    "dropoff": Entry(
+        "llmtrack.cli.commands.reports.dropoff:dropoff", "Show where people stop: turns, reasons, idleness, latency."
+    ),
+    "chats": Entry("llmtrack.cli.commands.reports.chats:chats", "Measure how long chats are, by model group."),
+    "health": Entry("llmtrack.cli.commands.reports.health:health", "Check whether an experiment can be trusted."),
+    "export": Entry(
+        "llmtrack.cli.commands.data.export:export", "Write sessions, events or turns as CSV, JSONL or Parquet."
+    ),
+    "import": Entry(
+        "llmtrack.cli.commands.data.import_:import_", "Load session documents (JSONL, JSON, BSON) into the store."
+    ),
+    "archive": Entry(
+        "llmtrack.cli.commands.data.archive:archive", "Move old sessions into Parquet files that stay readable."
+    ),
+    "restore": Entry("llmtrack.cli.commands.data.restore:restore", "Put archived sessions back into the database."),
+    "forget": Entry("llmtrack.cli.commands.data.forget:forget", "Erase a user everywhere, with a receipt."),
+    "doctor": Entry("llmtrack.cli.commands.service.doctor:doctor", "Check store, collector and tracking end to end."),
 }
 
 

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from llmtrack.cli.output import Format
+from llmtrack.cli.drawing.formats import Format
 
 if TYPE_CHECKING:
-    from llmtrack.store.filters import Filters
+    from llmtrack.session.filters import Filters
 
 _UNITS = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(s|min|m|h|d|w)", re.IGNORECASE)
@@ -123,7 +123,7 @@ def filters(
     now: datetime | None = None,
 ) -> Filters:
     """What the shared options select; `last` counts back from `now`. Raises typer.BadParameter when they collide."""
-    from llmtrack.store.filters import Filters
+    from llmtrack.session.filters import Filters
 
     if last is not None:
         if since is not None:

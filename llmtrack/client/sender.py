@@ -14,7 +14,7 @@ import urllib.request
 from random import SystemRandom
 from typing import Any, NamedTuple
 
-from llmtrack.model import MAX_BODY_BYTES
+from llmtrack.session.schema import MAX_BODY_BYTES
 from llmtrack.version import __version__
 
 MAX_WAITING_BYTES = 8 * 1024 * 1024

@@ -11,11 +11,11 @@ from contextlib import contextmanager
 from typing import Any, Generic, TypeVar
 from urllib.parse import urlsplit
 
-from llmtrack.answer import Answer, asked
 from llmtrack.client.sender import END, EVENT, START, Sender, sender
 from llmtrack.client.tapped import tapped
-from llmtrack.delta import Delta, read_chunk, read_response
-from llmtrack.model import MODEL_RESPONSE, PROMPT, new_session_id, storable
+from llmtrack.session.schema import MODEL_RESPONSE, PROMPT, new_session_id, storable
+from llmtrack.turn.answer import Answer, asked
+from llmtrack.turn.chunk import Delta, read_chunk, read_response
 
 FLUSH_S = 2.0
 MAX_TEXT_BYTES = 100_000  # with room for what must be escaped, so that the body fits in what a collector takes

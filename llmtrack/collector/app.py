@@ -10,31 +10,33 @@ from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import HTTPException
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from llmtrack.collector import openapi, origins
-from llmtrack.collector.access import Access, Denied
-from llmtrack.collector.budget import Budget
-from llmtrack.collector.chat import chat_routes
-from llmtrack.collector.completions import completion_routes
-from llmtrack.collector.health import health_routes
-from llmtrack.collector.ingest import Refused, ingest_routes
-from llmtrack.collector.limits import Overload, RateLimits
-from llmtrack.collector.measured import Measured
-from llmtrack.collector.metrics import Metrics
-from llmtrack.collector.models import ChatClient
-from llmtrack.collector.observe import observe
-from llmtrack.collector.overload import guard
+from llmtrack.collector.access import origins
+from llmtrack.collector.access.places import guard
+from llmtrack.collector.access.privacy import PrivateStore, UnsavedChats
+from llmtrack.collector.access.proofs import Access
+from llmtrack.collector.access.rates import RateLimits
+from llmtrack.collector.access.signing import secret_key
+from llmtrack.collector.chat.budget import Budget
+from llmtrack.collector.chat.completions import completion_routes
+from llmtrack.collector.chat.query import chat_routes
+from llmtrack.collector.errors import Denied, Overload, Refused
+from llmtrack.collector.ingest.routes import ingest_routes
+from llmtrack.collector.models.client import ChatClient
+from llmtrack.collector.models.measured import Measured
+from llmtrack.collector.openapi.document import document as openapi
 from llmtrack.collector.pages import page_routes
-from llmtrack.collector.privacy import PrivateStore, UnsavedChats
-from llmtrack.collector.signing import secret_key
+from llmtrack.collector.telemetry.health import health_routes
+from llmtrack.collector.telemetry.metrics import Metrics
+from llmtrack.collector.telemetry.observe import observe
 from llmtrack.config import Settings
 from llmtrack.errors import LlmtrackError, StoreUnavailable, UnknownSession
-from llmtrack.jsonable import jsonable
-from llmtrack.model import MAX_BODY_BYTES
-from llmtrack.store.chats import Chats
-from llmtrack.store.durable import DurableStore
-from llmtrack.store.mongo import Store
-from llmtrack.store.spool import Spool
-from llmtrack.store.usage import Usage
+from llmtrack.session.jsonable import jsonable
+from llmtrack.session.schema import MAX_BODY_BYTES
+from llmtrack.store.database.chats import Chats
+from llmtrack.store.database.sessions import Store
+from llmtrack.store.database.usage import Usage
+from llmtrack.store.spool.durable import DurableStore
+from llmtrack.store.spool.queue import Spool
 
 SWEEP_EVERY_S = 60
 DAY_S = 24 * 3600
@@ -81,7 +83,7 @@ def create_app(settings: Settings, store: Store, chat_client: ChatClient, metric
 
     @app.get("/openapi.json")
     def interface() -> ResponseReturnValue:
-        return jsonify(openapi.document())
+        return jsonify(openapi())
 
     app.after_request(lambda answer: origins.headers(request, settings, answer))
     _errors(app)

@@ -7,9 +7,9 @@ from typing import Any
 
 from flask import Blueprint, Response, make_response, render_template, request, send_from_directory
 
-from llmtrack.collector import notice
-from llmtrack.collector.access import Access
-from llmtrack.collector.groups import assign
+from llmtrack.collector.access import notice
+from llmtrack.collector.access.proofs import Access
+from llmtrack.collector.ingest.assignment import assign
 from llmtrack.config import Settings
 
 WEB = Path(__file__).parent.parent / "web"

@@ -41,12 +41,12 @@ def run(
     from granian.constants import Interfaces
     from granian.log import LogLevels
 
-    from llmtrack.collector import logs
-    from llmtrack.collector.metrics import FOLDER_VARIABLE
-    from llmtrack.collector.overload import threads
-    from llmtrack.store.chats import Chats
-    from llmtrack.store.mongo import connect
-    from llmtrack.store.usage import Usage
+    from llmtrack.collector.access.places import threads
+    from llmtrack.collector.telemetry import logs
+    from llmtrack.collector.telemetry.metrics import FOLDER_VARIABLE
+    from llmtrack.store.database.chats import Chats
+    from llmtrack.store.database.sessions import connect
+    from llmtrack.store.database.usage import Usage
 
     check_readers(settings, host)
     check_address(host, port)
@@ -83,9 +83,9 @@ def run(
 def load(settings: Settings, figures: Path) -> Any:
     """The application of one worker, with connections and a sweeper of its own; workers count together in `figures`."""
     from llmtrack.collector.app import create_app, start_sweeper
-    from llmtrack.collector.metrics import Metrics
-    from llmtrack.collector.models import ChatClient
-    from llmtrack.store.mongo import connect
+    from llmtrack.collector.models.client import ChatClient
+    from llmtrack.collector.telemetry.metrics import Metrics
+    from llmtrack.store.database.sessions import connect
 
     store = connect(settings)
     metrics = Metrics(figures)
@@ -95,7 +95,7 @@ def load(settings: Settings, figures: Path) -> Any:
 
 def check_readers(settings: Settings, host: str) -> None:
     """Raise UsageError when others could reach the collector and nothing says who may read visits."""
-    from llmtrack.collector.access import is_loopback
+    from llmtrack.collector.access.proofs import is_loopback
 
     if not settings.admin_token and not is_loopback(host):
         raise UsageError(

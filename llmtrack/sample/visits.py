@@ -13,7 +13,9 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
-from llmtrack.model import (
+from llmtrack.sample.flaws import flaw_some
+from llmtrack.sample.texts import Turn, topics
+from llmtrack.session.schema import (
     ACTIVITY,
     CLICK,
     COPY,
@@ -25,8 +27,6 @@ from llmtrack.model import (
     SCROLL,
     SELECTION,
 )
-from llmtrack.sample.flaws import flaw_some
-from llmtrack.sample.texts import Turn, topics
 
 Document = dict[str, Any]
 

@@ -11,10 +11,10 @@ from bson.errors import BSONError
 from bson.raw_bson import RawBSONDocument
 from pymongo.errors import BulkWriteError
 
-from llmtrack.shapes import name
-from llmtrack.store.documents import Document, Found, Unreadable
-from llmtrack.store.mongo import Store, reachable
-from llmtrack.store.parts import document_id, part_of
+from llmtrack.session.ids import name
+from llmtrack.store.database.continuation import document_id, part_of
+from llmtrack.store.database.sessions import Store, reachable
+from llmtrack.store.sources.documents import Document, Found, Unreadable
 
 BATCH = 500  # documents written at a time, or
 BATCH_BYTES = 8 * 1024 * 1024

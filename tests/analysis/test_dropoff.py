@@ -8,8 +8,9 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from llmtrack.analysis import frames, summary, turns
+from llmtrack.analysis import frames
 from llmtrack.analysis.dropoff import BUCKETS_MS, FIELDS, Dropoff, dropoff
+from llmtrack.analysis.interaction import summary, turns
 from llmtrack.analysis.stats import wilson
 from llmtrack.errors import UsageError
 from tests.analysis.visits import NOW, START_MS, WEIGHTS, cleaned, in_batches, samples, turn, visit

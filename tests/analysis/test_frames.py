@@ -10,10 +10,12 @@ import pandas as pd
 import pytest
 
 from llmtrack.analysis import frames
-from llmtrack.batch import Broken
-from llmtrack.columns import Columns
 from llmtrack.errors import LlmtrackError
-from llmtrack.shapes import epoch_ms, name, number, text, texts
+from llmtrack.session.columns import Columns
+from llmtrack.session.ids import name
+from llmtrack.session.tally import Broken
+from llmtrack.session.times import epoch_ms
+from llmtrack.session.values import number, text, texts
 
 START = 1_790_000_000_000
 NOW = datetime(2026, 11, 22, tzinfo=UTC)

@@ -10,7 +10,7 @@ import pytest
 from scipy import optimize, stats
 
 from llmtrack.analysis.queries import FIELDS, queries
-from llmtrack.analysis.shrinkage import Prior, fit
+from llmtrack.analysis.stats.shrinkage import Prior, fit
 from tests.analysis.visits import cleaned, in_batches, samples, turn, visit
 
 

@@ -8,8 +8,8 @@ from functools import cache
 from typing import Any
 
 from llmtrack.analysis import frames
-from llmtrack.columns import Columns
 from llmtrack.sample import visits as sample
+from llmtrack.session.columns import Columns
 
 NOW = datetime(2026, 11, 22, 16, 30, tzinfo=UTC)
 START_MS = 1_793_000_000_000  # three weeks before

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 
-from llmtrack.store.mongo import Store
+from llmtrack.store.database.sessions import Store
 from tests.collector.model_server import ModelServer, running
 from tests.processes import Serving, llmtrack, serving
 

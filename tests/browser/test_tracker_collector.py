@@ -13,9 +13,9 @@ from playwright.sync_api import BrowserContext, Page, Route
 from werkzeug.serving import make_server
 
 from llmtrack.collector.app import create_app
-from llmtrack.collector.models import ChatClient
+from llmtrack.collector.models.client import ChatClient
 from llmtrack.config import Settings
-from llmtrack.store.mongo import Store
+from llmtrack.store.database.sessions import Store
 from tests.browser.standin import Site, serve_site, until
 from tests.processes import free_port
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from llmtrack.cli import main
-from tests.cli.reports import as_jsonl
+from tests.cli.commands.reports.reading import as_jsonl
 
 # clears the screen, sets the title, links, colours (7 bit and 8 bit), turns the text round, rings, goes back a line
 ATTACK = "\x1b[2J\x1b]0;owned\x07\x1b]8;;https://evil.example\x1b\\\x9b31m\u202e\x07\x08\r\x1bc"

@@ -17,10 +17,10 @@ from hypothesis import strategies as st
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from llmtrack.collector import create_app
-from llmtrack.collector.models import ChatClient
-from llmtrack.collector.openapi import OPERATIONS, document
+from llmtrack.collector.models.client import ChatClient
+from llmtrack.collector.openapi.document import OPERATIONS, document
 from llmtrack.config import Settings
-from llmtrack.store.mongo import Store
+from llmtrack.store.database.sessions import Store
 from tests.collector.conftest import Browser
 from tests.processes import Serving, serving
 

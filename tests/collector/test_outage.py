@@ -21,12 +21,12 @@ import pytest
 from flask import Flask
 
 from llmtrack.collector import create_app
-from llmtrack.collector.models import ChatClient
+from llmtrack.collector.models.client import ChatClient
 from llmtrack.config import load_settings
-from llmtrack.store import embedded
-from llmtrack.store.durable import DurableStore
-from llmtrack.store.mongo import Store
-from llmtrack.store.spool import APPEND, Spool, SpoolFull
+from llmtrack.store.database import embedded
+from llmtrack.store.database.sessions import Store
+from llmtrack.store.spool.durable import DurableStore
+from llmtrack.store.spool.queue import APPEND, Spool, SpoolFull
 from tests.collector.conftest import Browser, wait_until
 from tests.processes import serving
 
@@ -192,7 +192,7 @@ LIMITED = """
 import resource, sys
 from pathlib import Path
 from llmtrack.errors import StoreUnavailable
-from llmtrack.store.spool import APPEND, Spool
+from llmtrack.store.spool.queue import APPEND, Spool
 spool = Spool(Path(sys.argv[1]), 10**9, 10**9)
 spool.put(APPEND, "s", {"k": 0})
 resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
@@ -221,7 +221,7 @@ def test_a_full_disk_refuses_and_what_was_taken_is_all_there(tmp_path: Path) -> 
 WRITER = """
 import sys
 from pathlib import Path
-from llmtrack.store.spool import APPEND, Spool
+from llmtrack.store.spool.queue import APPEND, Spool
 spool = Spool(Path(sys.argv[1]), 10**9, 10**9)
 for k in range(10**6):
     spool.put(APPEND, "s", {"k": k})

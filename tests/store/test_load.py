@@ -9,9 +9,9 @@ import bson
 import pytest
 
 from llmtrack.store import load as loading
-from llmtrack.store.documents import Found, Unreadable
+from llmtrack.store.database.sessions import Store
 from llmtrack.store.load import load
-from llmtrack.store.mongo import Store
+from llmtrack.store.sources.documents import Found, Unreadable
 
 AT = datetime(2024, 10, 27, 10, tzinfo=UTC)
 

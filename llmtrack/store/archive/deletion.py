@@ -19,8 +19,8 @@ from pymongo import DeleteOne, WriteConcern
 from llmtrack.store.archive.folder import Step, nothing
 from llmtrack.store.archive.lease import Lease
 from llmtrack.store.archive.part import Row
-from llmtrack.store.mongo import Store, reachable
-from llmtrack.store.parts import ARCHIVED, split
+from llmtrack.store.database.continuation import ARCHIVED, split
+from llmtrack.store.database.sessions import Store, reachable
 
 CHUNK: Final = 500  # documents deleted with one call, or
 CHUNK_BYTES: Final = 4 * 1024 * 1024

@@ -14,8 +14,8 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from llmtrack.batch import Document
 from llmtrack.errors import LlmtrackError
+from llmtrack.session.document import Document
 from llmtrack.store.archive.folder import Folder, Step, nothing, open_folder
 from llmtrack.store.archive.lease import LEASE_S, Lease, check_clock
 from llmtrack.store.archive.manifest import Manifest, Part, Record, State
@@ -23,10 +23,10 @@ from llmtrack.store.archive.move import Moved, complete, tidy
 from llmtrack.store.archive.part import ROW_GROUP_BYTES, ROW_GROUP_SESSIONS, Row, Writer, open_part, readable, rows
 from llmtrack.store.archive.registry import Registry, location
 from llmtrack.store.archive.verify import open_manifest
-from llmtrack.store.filters import stored_names
-from llmtrack.store.mongo import Store, reachable
-from llmtrack.store.mongo_source import COLUMNS
-from llmtrack.store.parts import decode
+from llmtrack.store.database.codec import COLUMNS
+from llmtrack.store.database.continuation import decode
+from llmtrack.store.database.query import stored_names
+from llmtrack.store.database.sessions import Store, reachable
 
 COLLECTIONS: Final = {"sessions": "session_id", "chats": "_id"}  # and what tells one from the other
 

@@ -21,9 +21,9 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from llmtrack.errors import LlmtrackError
+from llmtrack.session.filters import Filters
 from llmtrack.store.archive.folder import Folder
-from llmtrack.store.filters import Filters
-from llmtrack.store.reader import MANIFEST
+from llmtrack.store.sources.source import MANIFEST
 from llmtrack.version import __version__
 
 FORMAT: Final = 1

@@ -22,8 +22,9 @@ import bson
 import pyarrow as pa
 from bson.raw_bson import RawBSONDocument
 
-from llmtrack.batch import Broken
 from llmtrack.errors import LlmtrackError
+from llmtrack.session.filters import Filters
+from llmtrack.session.tally import Broken
 from llmtrack.store.archive.deletion import RAW, delete_unchanged
 from llmtrack.store.archive.folder import LOCK, Folder, Step, nothing
 from llmtrack.store.archive.lease import CLOCK_S, LEASE_S, Lease, check_clock
@@ -40,10 +41,9 @@ from llmtrack.store.archive.part import (
 )
 from llmtrack.store.archive.registry import Registry
 from llmtrack.store.archive.selection import Candidate, Selection
-from llmtrack.store.filters import Filters
-from llmtrack.store.mongo import Store
-from llmtrack.store.parts import split
-from llmtrack.store.reader import EVERYTHING, MANIFEST
+from llmtrack.store.database.continuation import split
+from llmtrack.store.database.sessions import Store
+from llmtrack.store.sources.source import EVERYTHING, MANIFEST
 
 MONTHS_AT_ONCE: Final = 4  # parts that are being written; each holds up to a row group in memory
 TIMES_READING: Final = 5  # a run takes about so many times as long as reading (benchmarks/archive.py)

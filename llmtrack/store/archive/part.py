@@ -12,8 +12,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from llmtrack.batch import TEXTS, Document, start_ms
 from llmtrack.errors import LlmtrackError
+from llmtrack.session.batch import TEXTS
+from llmtrack.session.document import Document, start_ms
 from llmtrack.store.archive.folder import Folder, Step, nothing
 from llmtrack.store.archive.manifest import Part, State, ids_path
 from llmtrack.store.archive.schema import EVENT, SCHEMA, TIME, table

@@ -13,18 +13,18 @@ from pymongo import ReplaceOne
 from pymongo.errors import BulkWriteError
 
 from llmtrack.errors import LlmtrackError
-from llmtrack.shapes import name
+from llmtrack.session.filters import Filters
+from llmtrack.session.ids import name
 from llmtrack.store.archive.deletion import RAW, chunks, raw_documents
 from llmtrack.store.archive.folder import Folder
 from llmtrack.store.archive.lease import LEASE_S, Lease
 from llmtrack.store.archive.manifest import State
 from llmtrack.store.archive.part import Row, lookup, rows
 from llmtrack.store.archive.verify import open_manifest
-from llmtrack.store.filters import Filters
-from llmtrack.store.mongo import Store, reachable
-from llmtrack.store.mongo_source import COLUMNS
-from llmtrack.store.parts import decode, split
-from llmtrack.store.reader import EVERYTHING
+from llmtrack.store.database.codec import COLUMNS
+from llmtrack.store.database.continuation import decode, split
+from llmtrack.store.database.sessions import Store, reachable
+from llmtrack.store.sources.source import EVERYTHING
 
 
 @dataclass

@@ -15,9 +15,11 @@ import orjson
 import pyarrow as pa
 from bson.datetime_ms import DatetimeMS
 
-from llmtrack.batch import ENVIRONMENT, NAMES, NUMBERS, TEXTS, Batch, Bools, Document, Ints, device, environment
-from llmtrack.columns import Columns
-from llmtrack.shapes import Floats, name
+from llmtrack.session.batch import ENVIRONMENT, NAMES, NUMBERS, TEXTS, Batch, Bools, Ints
+from llmtrack.session.columns import Columns
+from llmtrack.session.document import Document, device, environment
+from llmtrack.session.ids import name
+from llmtrack.session.values import Floats
 
 FIELDS: Final = (*sorted(NUMBERS), *sorted(TEXTS))  # of an event's data; the others are JSON in `other`
 TIME: Final = pa.timestamp("us", tz="UTC")

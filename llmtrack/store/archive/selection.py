@@ -10,14 +10,17 @@ from typing import Any, Final, NamedTuple
 import bson
 from bson.errors import BSONError
 
-from llmtrack.batch import Broken, Document, start_ms, unusable
-from llmtrack.model import SILENT_AFTER_S
-from llmtrack.shapes import epoch_ms, name
+from llmtrack.session.document import Document, start_ms, unusable
+from llmtrack.session.filters import Filters
+from llmtrack.session.ids import name
+from llmtrack.session.schema import SILENT_AFTER_S
+from llmtrack.session.tally import Broken
+from llmtrack.session.times import epoch_ms
 from llmtrack.store.archive.deletion import raw_documents
-from llmtrack.store.filters import Filters
-from llmtrack.store.mongo import Store, reachable
-from llmtrack.store.mongo_source import COLUMNS
-from llmtrack.store.parts import Joiner, joined, part_of
+from llmtrack.store.database.codec import COLUMNS
+from llmtrack.store.database.continuation import Joiner, joined, part_of
+from llmtrack.store.database.query import mongo_query
+from llmtrack.store.database.sessions import Store, reachable
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -47,7 +50,7 @@ class Selection:
     def query(self) -> Document:
         """A MongoDB query that no such session fails; times that are no dates pass, `candidates` decides."""
         late = [{key: {"$not": {"$gte": self.cutoff}}} for key in ("start_time", "end_time", "updated_at")]
-        return {"$and": [*late, self.filters.mongo_query()]}
+        return {"$and": [*late, mongo_query(self.filters)]}
 
     def candidates(self, store: Store, unreadable: Broken) -> Iterator[Candidate]:
         """The sessions, in the order in which the database gives them; documents that are none are counted."""

@@ -9,7 +9,7 @@ from llmtrack.errors import LlmtrackError, UsageError
 from llmtrack.store.archive.folder import LOCK, Folder
 from llmtrack.store.archive.manifest import Manifest, Part
 from llmtrack.store.archive.part import damage, rows
-from llmtrack.store.reader import MANIFEST
+from llmtrack.store.sources.source import MANIFEST
 
 
 @dataclass

@@ -21,7 +21,7 @@ from typing import Any
 import jinja2
 
 import llmtrack
-from llmtrack.collector.origins import CONTENT_SECURITY_POLICY
+from llmtrack.collector.access.origins import CONTENT_SECURITY_POLICY
 
 WEB = Path(llmtrack.__file__).parent / "web"
 # The tracker's interface, noting what the page tells it.

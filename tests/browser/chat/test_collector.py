@@ -12,9 +12,9 @@ from playwright.sync_api import Page, expect
 from werkzeug.serving import make_server
 
 from llmtrack.collector import create_app
-from llmtrack.collector.models import ChatClient
+from llmtrack.collector.models.client import ChatClient
 from llmtrack.config import Settings
-from llmtrack.store.mongo import Store
+from llmtrack.store.database.sessions import Store
 from tests.browser.chat.reader import ask, button, session_id
 
 ARRIVES_S = 10

@@ -11,12 +11,12 @@ from playwright.sync_api import Locator, Page, expect
 from werkzeug.serving import make_server
 
 from llmtrack.collector import create_app
-from llmtrack.collector.access import COOKIE
-from llmtrack.collector.models import ChatClient
+from llmtrack.collector.access.proofs import COOKIE
+from llmtrack.collector.models.client import ChatClient
 from llmtrack.config import Group, Settings
-from llmtrack.delta import Citation, Delta
-from llmtrack.store.chats import Chats
-from llmtrack.store.mongo import Store
+from llmtrack.store.database.chats import Chats
+from llmtrack.store.database.sessions import Store
+from llmtrack.turn.chunk import Citation, Delta
 from tests.browser.chat.reader import ask
 
 SCRIPTS = """<script>alert(1)</script> <img src=x onerror="alert(2)"> <svg onload="alert(3)"></svg>

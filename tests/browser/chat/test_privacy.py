@@ -11,10 +11,10 @@ from playwright.sync_api import Page, expect
 from werkzeug.serving import make_server
 
 from llmtrack.collector import create_app
-from llmtrack.collector.models import ChatClient
+from llmtrack.collector.models.client import ChatClient
 from llmtrack.config import Privacy, load_settings
-from llmtrack.pseudonym import pseudonym
-from llmtrack.store.mongo import Store
+from llmtrack.session.pseudonym import pseudonym
+from llmtrack.store.database.sessions import Store
 
 KEY = "a key for these tests"
 EVIL = "<img src=x onerror=alert(1)>"

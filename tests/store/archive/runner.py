@@ -21,7 +21,7 @@ def child(job: dict[str, Any], pipe: int) -> None:
     from llmtrack.store.archive.folder import open_folder
     from llmtrack.store.archive.forget import forget
     from llmtrack.store.archive.move import run
-    from llmtrack.store.mongo import Store
+    from llmtrack.store.database.sessions import Store
     from tests.store.archive.world import small
 
     steps = 0

@@ -16,7 +16,7 @@ from llmtrack.cli import main
 from llmtrack.store.archive.folder import open_folder
 from llmtrack.store.archive.forget import forget
 from llmtrack.store.archive.restore import restore
-from llmtrack.store.mongo import Store
+from llmtrack.store.database.sessions import Store
 from tests.store.archive.world import move, raw, session, sessions
 
 DOCS = (Path(__file__).parents[3] / "docs" / "archiving.md").read_text()

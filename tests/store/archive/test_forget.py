@@ -9,7 +9,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from llmtrack.cli.output import as_json
+from llmtrack.cli.drawing.formats import as_json
 from llmtrack.errors import LlmtrackError, UsageError
 from llmtrack.store.archive import forget as forgetting
 from llmtrack.store.archive.folder import open_folder
@@ -17,8 +17,8 @@ from llmtrack.store.archive.forget import forget, plan
 from llmtrack.store.archive.manifest import Manifest
 from llmtrack.store.archive.restore import restore
 from llmtrack.store.archive.verify import verify
-from llmtrack.store.chats import Chats
-from llmtrack.store.mongo import Store
+from llmtrack.store.database.chats import Chats
+from llmtrack.store.database.sessions import Store
 from tests.store.archive.world import archived, counted, move, raw, session, sessions
 
 USER = "user-1"  # s1, s6, s11, s16

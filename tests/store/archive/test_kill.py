@@ -12,7 +12,7 @@ import pytest
 from llmtrack.store.archive.folder import open_folder
 from llmtrack.store.archive.forget import forget
 from llmtrack.store.archive.verify import verify
-from llmtrack.store.mongo import Store
+from llmtrack.store.database.sessions import Store
 from tests.store.archive.runner import Runner
 from tests.store.archive.world import Writers, check_all_there, counted, move, sessions
 

@@ -11,13 +11,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from llmtrack.session.filters import Filters
 from llmtrack.store.archive.folder import open_folder
 from llmtrack.store.archive.lease import Lease, LeaseTaken
 from llmtrack.store.archive.manifest import Manifest
 from llmtrack.store.archive.move import Order, plan, run
 from llmtrack.store.archive.restore import restore
-from llmtrack.store.filters import Filters
-from llmtrack.store.mongo import Store
+from llmtrack.store.database.sessions import Store
 from tests.store.archive.odd import ODD
 from tests.store.archive.world import OLD, archived, check_all_there, counted, move, raw, session, sessions, small
 

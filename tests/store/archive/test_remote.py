@@ -19,10 +19,10 @@ from llmtrack.store.archive.forget import forget
 from llmtrack.store.archive.manifest import Manifest
 from llmtrack.store.archive.move import run
 from llmtrack.store.archive.restore import restore
-from llmtrack.store.archive.source import ArchiveSource
 from llmtrack.store.archive.verify import verify
-from llmtrack.store.mongo import Store
-from llmtrack.store.source import open_source
+from llmtrack.store.database.sessions import Store
+from llmtrack.store.sources.archive import ArchiveSource
+from llmtrack.store.sources.open import open_source
 from tests.processes import free_port
 from tests.store.archive.world import raw, sessions, small
 

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from llmtrack.session.filters import Filters
 from llmtrack.store.archive.folder import Folder, open_folder
 from llmtrack.store.archive.lease import Lease, LeaseTaken
 from llmtrack.store.archive.restore import restore
 from llmtrack.store.archive.verify import verify
-from llmtrack.store.filters import Filters
-from llmtrack.store.mongo import Store
+from llmtrack.store.database.sessions import Store
 from tests.store.archive.world import move, raw, sessions
 
 

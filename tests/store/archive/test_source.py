@@ -16,24 +16,26 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from llmtrack.analysis import frames, summary
+from llmtrack.analysis import frames
+from llmtrack.analysis.interaction import summary
 from llmtrack.config import Settings
 from llmtrack.errors import UsageError
 from llmtrack.sample import visits as sample
-from llmtrack.store.archive import source as archive_source
+from llmtrack.session.filters import Filters
 from llmtrack.store.archive.folder import open_folder
 from llmtrack.store.archive.lease import Lease
 from llmtrack.store.archive.manifest import Manifest
 from llmtrack.store.archive.move import Order, run
 from llmtrack.store.archive.part import Writer
-from llmtrack.store.archive.source import ArchiveSource
-from llmtrack.store.file_source import FileSource
-from llmtrack.store.filters import Filters
-from llmtrack.store.mongo import Store
-from llmtrack.store.mongo_source import COLUMNS, MongoSource
-from llmtrack.store.reader import Source
-from llmtrack.store.several import SeveralSources
-from llmtrack.store.source import open_source
+from llmtrack.store.database.codec import COLUMNS
+from llmtrack.store.database.sessions import Store
+from llmtrack.store.sources import archive as archive_source
+from llmtrack.store.sources.archive import ArchiveSource
+from llmtrack.store.sources.files import FileSource
+from llmtrack.store.sources.mongo import MongoSource
+from llmtrack.store.sources.open import open_source
+from llmtrack.store.sources.several import SeveralSources
+from llmtrack.store.sources.source import Source
 from tests.store.archive.odd import ODD
 from tests.store.archive.world import archived, move, raw, session, sessions
 

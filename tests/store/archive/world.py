@@ -14,10 +14,10 @@ import bson
 from llmtrack.errors import UnknownSession
 from llmtrack.store.archive.folder import open_folder
 from llmtrack.store.archive.move import Moved, Order, run
-from llmtrack.store.archive.source import ArchiveSource
-from llmtrack.store.mongo import Store
-from llmtrack.store.mongo_source import MongoSource
-from llmtrack.store.several import SeveralSources
+from llmtrack.store.database.sessions import Store
+from llmtrack.store.sources.archive import ArchiveSource
+from llmtrack.store.sources.mongo import MongoSource
+from llmtrack.store.sources.several import SeveralSources
 
 OLD = timedelta(days=90)
 Document = dict[str, Any]

@@ -1,0 +1,1 @@
+"""Groups of an experiment compared, with the user as the unit."""

@@ -1,0 +1,155 @@
+"""From one arm's users to an estimate, from two arms to a tested difference: where each method applies."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from llmtrack.analysis.experiment.metrics import Floats, ResponseMetric, Rows, UserSums
+from llmtrack.analysis.stats import (
+    Difference,
+    Ratio,
+    bootstrap_km_median,
+    bootstrap_quantile,
+    compare,
+    compare_bootstrap,
+    div,
+    km_median,
+    permutation_p,
+    pseudo_observations,
+    quantile,
+    ratio,
+)
+from llmtrack.analysis.stats.ratio import NO_INTERVAL
+
+Mask = npt.NDArray[np.bool_]
+
+# Under this many users the variance itself is a guess: numbers, no inference.
+MIN_USERS = 30
+# Under this many effective users the normal curve is not trusted: p comes from permutations.
+MIN_N_EFF = 100
+
+
+class Options(NamedTuple):
+    """How to infer: the level, and how often to resample (0: not at all)."""
+
+    alpha: float
+    seed: int
+    permutations: int
+    bootstraps: int
+
+
+class SumsArm(NamedTuple):
+    """One arm of a ratio of sums; `users` counts those with something in the denominator."""
+
+    numerator: Floats
+    denominator: Floats
+    estimate: Ratio
+    users: int
+
+
+class ResponseArm(NamedTuple):
+    """One arm of a quantile over responses; `user` numbers its users from 0; no `replicates` if none were drawn."""
+
+    values: Floats
+    censored: Mask
+    user: Rows
+    users: int
+    value: float
+    n_eff: float
+    replicates: Floats
+
+
+class Outcome(NamedTuple):
+    """A difference and the method of its p; "none" with NaN for p and the intervals when nothing may be inferred."""
+
+    difference: Difference
+    method: str
+
+
+def sums_arm(sums: UserSums, arm: Rows, group: int) -> SumsArm:
+    """The users of one group; `arm` is the group of every user row."""
+    chosen = arm[sums.row] == group
+    return _sums_arm(sums.numerator[chosen], sums.denominator[chosen])
+
+
+def compare_sums(control: SumsArm, treatment: SumsArm, options: Options) -> Outcome:
+    """Welch's test on the delta method; a permutation p where few users carry the weight."""
+    difference = compare(control.estimate, treatment.estimate, options.alpha)
+    if min(control.users, treatment.users) < MIN_USERS:
+        untested = Difference(
+            difference.difference, NO_INTERVAL, difference.lift, NO_INTERVAL, math.nan, math.nan, math.nan
+        )
+        return Outcome(untested, "none")
+    if options.permutations and min(control.estimate.n_eff, treatment.estimate.n_eff) < MIN_N_EFF:
+        p = permutation_p(
+            np.concatenate([control.numerator, treatment.numerator]),
+            np.concatenate([control.denominator, treatment.denominator]),
+            np.repeat([False, True], [len(control.numerator), len(treatment.numerator)]),
+            permutations=options.permutations,
+            seed=options.seed,
+        )
+        return Outcome(difference._replace(p=p), "permutation")
+    return Outcome(difference, "welch")
+
+
+class Responses(NamedTuple):
+    """A response metric's rows without NaN: value, whether it was cut short, and its user row."""
+
+    values: Floats
+    censored: Mask
+    row: Rows
+
+
+def response_arm(metric: ResponseMetric, responses: Responses, arm: Rows, group: int, options: Options) -> ResponseArm:
+    """The responses to one group's users; `arm` is the group of every user row. Under MIN_USERS: no replicates."""
+    chosen = arm[responses.row] == group
+    values, censored = responses.values[chosen], responses.censored[chosen]
+    _, user, rows_of = np.unique(responses.row[chosen], return_inverse=True, return_counts=True)
+    n_eff = div(float(len(values)) ** 2, float(rows_of @ rows_of))
+    resamples = options.bootstraps if len(rows_of) >= MIN_USERS else 0
+    rng = np.random.default_rng((options.seed, group))
+    replicates = np.empty(0)
+    if resamples and metric.censored:
+        replicates = bootstrap_km_median(values, censored, user, resamples=resamples, rng=rng)
+    elif resamples:
+        replicates = bootstrap_quantile(values, user, metric.q, resamples=resamples, rng=rng)
+    value = _quantile(metric, values, censored)
+    return ResponseArm(values, censored, user, len(rows_of), value, n_eff, replicates)
+
+
+def compare_responses(
+    metric: ResponseMetric, control: ResponseArm, treatment: ResponseArm, options: Options
+) -> Outcome:
+    """Intervals from both arms' replicates; p from the shares beyond the quantile of both arms together."""
+    tested = _compare_shares(metric, control, treatment, options)
+    if tested.method == "none" or not (len(control.replicates) and len(treatment.replicates)):
+        drawn = np.empty(0), np.empty(0)
+    else:
+        drawn = control.replicates, treatment.replicates
+    p = tested.difference.p
+    found = compare_bootstrap(control.value, treatment.value, *drawn, p=p, alpha=options.alpha)
+    return Outcome(found, "bootstrap" if tested.method == "welch" else tested.method)
+
+
+def _compare_shares(metric: ResponseMetric, control: ResponseArm, treatment: ResponseArm, options: Options) -> Outcome:
+    values = np.concatenate([control.values, treatment.values])
+    censored = np.concatenate([control.censored, treatment.censored])
+    shares = pseudo_observations(values, censored, _quantile(metric, values, censored))
+    split = len(control.values)
+    return compare_sums(
+        _sums_arm(np.bincount(control.user, weights=shares[:split]), np.bincount(control.user)),
+        _sums_arm(np.bincount(treatment.user, weights=shares[split:]), np.bincount(treatment.user)),
+        options,
+    )
+
+
+def _sums_arm(numerator: npt.NDArray[Any], denominator: npt.NDArray[Any]) -> SumsArm:
+    return SumsArm(numerator, denominator, ratio(numerator, denominator), int(np.count_nonzero(denominator)))
+
+
+def _quantile(metric: ResponseMetric, values: Floats, censored: Mask) -> float:
+    return km_median(values, censored) if metric.censored else quantile(values, metric.q)

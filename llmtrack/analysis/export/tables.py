@@ -1,0 +1,125 @@
+"""The tables that leave llmtrack: a row a session, an event, or a turn, with the same columns each time.
+
+The columns stand in export_columns.py, in the order in which they are written; docs/export.md is made from them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from llmtrack.analysis.export.columns import TABLES, TEXT_BASED, Column
+from llmtrack.analysis.frames import Frames
+from llmtrack.analysis.interaction import summary, turns
+from llmtrack.errors import UsageError
+from llmtrack.session.batch import DATA, NUMBERS, TEXTS
+from llmtrack.session.jsonable import jsonable
+from llmtrack.session.schema import well_formed
+from llmtrack.session.values import Floats, Objects, numbers, texts
+
+_SESSION = ("session_id", "user_id", "model_group", "experiment_id")
+_OWN = (*_SESSION, "number", "t", "time", "at_s", "type", DATA)  # columns of events that are no data fields
+
+
+def choose(table: str, names: Sequence[str] | None = None) -> tuple[Column, ...]:
+    """The columns of `table` ("sessions", "events" or "turns") with these names, in their order; None: all.
+
+    Raises UsageError for a table or a column that does not exist.
+    """
+    if table not in TABLES:
+        raise UsageError(f'There is no table "{table}".', f"Choose one of {', '.join(TABLES)}.")
+    known = {column.name: column for column in TABLES[table]}
+    if names is None:
+        return TABLES[table]
+    unknown = [name for name in names if name not in known]
+    if unknown or not names:
+        fault = f'{table} have no column "{unknown[0]}".' if unknown else "No column is asked for."
+        raise UsageError(fault, f"Columns: {', '.join(known)}.")
+    return tuple(known[name] for name in dict.fromkeys(names))
+
+
+def fields(table: str, columns: Sequence[Column]) -> tuple[str, ...] | None:
+    """The data fields that frames must have for these columns; None: whole data objects."""
+    names = {column.name for column in columns}
+    if table == "events":
+        return None if DATA in names else tuple(column.name for column in columns if column.name not in _OWN)
+    with_texts = not names.isdisjoint(TEXT_BASED[table])
+    if table == "sessions":
+        return summary.TEXT_FIELDS if with_texts else summary.FIELDS
+    return turns.TEXT_FIELDS if with_texts else turns.FIELDS
+
+
+def build(table: str, frames: Frames, columns: Sequence[Column]) -> pd.DataFrame:
+    """The rows of `table` in clean frames that have its `fields`: exactly these columns, typed as they say."""
+    rows = {"sessions": _sessions, "events": _events, "turns": _turns}[table](frames)
+    return pd.DataFrame({column.name: typed(rows[column.name], column.type) for column in columns})
+
+
+def typed(values: Any, kind: str) -> pd.Series[Any]:
+    """Values as a column of this type of export_columns.py; what is missing stays missing."""
+    if kind == "time":
+        ms = np.asarray(values, dtype=np.float64)
+        whole = np.where(np.isnan(ms), np.iinfo(np.int64).min, np.round(ms)).astype(np.int64)  # the least is NaT
+        return pd.Series(whole.view("datetime64[ms]")).dt.tz_localize("UTC")
+    if kind == "text":
+        return pd.Series(np.asarray(values, dtype=object), dtype="str")
+    if kind == "boolean":
+        return pd.Series(np.asarray(values, dtype=object), dtype="boolean")
+    return pd.Series(np.asarray(values), dtype="Int64" if kind == "integer" else "float64")
+
+
+def _sessions(frames: Frames) -> dict[str, Any]:
+    found = summary.sessions(frames)
+    return {**_columns(found), "start_time": found["start_ms"], "end_time": found["end_ms"]}
+
+
+def _turns(frames: Frames) -> dict[str, Any]:
+    found = turns.table(frames)
+    times = {"prompt_time": found["prompt_t"], "response_time": found["response_t"]}
+    return {**_of_session(frames, found["session"].to_numpy()), **_columns(found), **times}
+
+
+def _events(frames: Frames) -> dict[str, Any]:
+    events = frames.events
+    session, t = events["session"].to_numpy(), events["t"].to_numpy()
+    first = np.searchsorted(session, session)
+    start = frames.sessions["start_ms"].to_numpy()[session]
+    own = {"number": np.arange(len(t)) - first + 1, "t": np.round(t).astype(np.int64), "time": t}
+    found = {**_of_session(frames, session), **own, "at_s": np.round(t - start, 3) / 1000, "type": events["type"]}
+    if DATA in events:
+        return found | _data(events[DATA].tolist())
+    return found | {key: _clean(key, events[key]) for key in events.columns.difference(["session", "pos", "t", "type"])}
+
+
+def _data(objects: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The known data fields as columns, and the rest of each object as JSON text."""
+    known = [column.name for column in TABLES["events"] if column.name not in _OWN]
+    found = {key: _clean(key, [data.get(key) for data in objects]) for key in known}
+    names = frozenset(known)
+    return found | {DATA: [_json(data, rest) if (rest := data.keys() - names) else None for data in objects]}
+
+
+def _json(data: dict[str, Any], keys: Iterable[str]) -> str:
+    rest = jsonable({key: data[key] for key in sorted(keys)})
+    return well_formed(json.dumps(rest, ensure_ascii=False, allow_nan=False))
+
+
+def _clean(key: str, values: Any) -> Floats | Objects:
+    """Values of a data field as frames have them: floats, texts or None; truth values else."""
+    if key in NUMBERS:
+        return numbers(values)
+    if key in TEXTS:
+        return texts(values)
+    return np.array([value if isinstance(value, bool) else None for value in values], dtype=object)
+
+
+def _of_session(frames: Frames, session: Any) -> dict[str, Any]:
+    return {key: frames.sessions[key].to_numpy()[session] for key in _SESSION}
+
+
+def _columns(found: pd.DataFrame) -> dict[str, Any]:
+    return {str(key): found[key] for key in found.columns}

@@ -1,0 +1,1 @@
+"""How far people get through a sequence of steps."""

@@ -1,0 +1,244 @@
+"""From frames to histories: the events that fit a step, by unit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from llmtrack.analysis.funnel.moments import Bools, Floats, History, Ints, Marks, Rules, first_of_each
+from llmtrack.analysis.funnel.steps import Alternative, Condition, Step
+from llmtrack.errors import UsageError
+from llmtrack.session.batch import DATA
+
+if TYPE_CHECKING:
+    from llmtrack.analysis.frames import Frames
+
+Unit = Literal["session", "chat", "user"]
+By = Literal["model_group", "experiment_id", "device", "browser", "os", "none"]
+
+UNKNOWN: Final = "unknown"
+CHAT: Final = "chat_session_id"
+
+
+class Question(NamedTuple):
+    """What is asked of the frames: steps, excluded and declared events, unit and grouping."""
+
+    rules: Rules
+    steps: tuple[Step, ...]
+    exclude: tuple[Alternative, ...]
+    among: tuple[Alternative, ...]  # strict: the events that break a chain
+    unit: Unit
+    by: By
+
+    @property
+    def marked(self) -> list[tuple[int, tuple[Alternative, ...]]]:
+        """Each bit of a mark and the events that get it."""
+        bits = [(1 << i, step.alternatives) for i, step in enumerate(self.steps)]
+        return [*bits, (self.rules.excluded, self.exclude), (self.rules.among, self.among)]
+
+
+class Picked(NamedTuple):
+    """The part of frames that a funnel needs.
+
+    `members`: a row a session, or a session's chat: unit, user_id, experiment_id, model_group, group, t (of the visit,
+    epoch ms). `member`, `t` and `marks`: a row an event that fits a step, sorted by member and t.
+    """
+
+    members: pd.DataFrame
+    member: npt.NDArray[np.int32]
+    t: Floats
+    marks: Marks
+
+
+def pick(frames: Frames, question: Question) -> Picked:
+    """The members of the units in these frames and their events that fit a step."""
+    sessions, events = frames.sessions, frames.events
+    session = events["session"].to_numpy()
+    t = events["t"].to_numpy(dtype=np.float64)
+    marks = _marks(events, question)
+    rows = np.flatnonzero(marks)
+    members = _members(sessions, session, t, question)
+    member = session[rows]
+    if question.unit == "chat":
+        in_session, chat, row = _chats(events, session)
+        members = members.iloc[in_session].reset_index(drop=True)
+        members["unit"] = members["user_id"] + "\0" + chat  # an id of one's own chats may be another's
+        rows = rows[row[rows] >= 0]
+        rows = rows[np.argsort(row[rows], kind="stable")]
+        member = row[rows]
+    return Picked(members, member.astype(np.int32), t[rows], marks[rows])
+
+
+def join(picked: Iterable[Picked]) -> Picked:
+    """Several as one; members are numbered on."""
+    parts = list(picked)
+    if not parts:
+        members = pd.DataFrame(columns=["unit", "user_id", "experiment_id", "model_group", "group", "t"])
+        return Picked(members, np.empty(0, np.int32), np.empty(0), np.empty(0, np.uint16))
+    if len(parts) == 1:
+        return parts[0]
+    offsets = np.cumsum([0, *(len(part.members) for part in parts)])
+    return Picked(
+        pd.concat([part.members for part in parts], ignore_index=True),
+        np.concatenate([part.member + offset for part, offset in zip(parts, offsets, strict=False)], dtype=np.int32),
+        np.concatenate([part.t for part in parts]),
+        np.concatenate([part.marks for part in parts]),
+    )
+
+
+def history(picked: Picked, question: Question) -> tuple[pd.DataFrame, History]:
+    """Units (a row each, by the number that the history calls them) and their history.
+
+    A unit's group is that of its first visit. For chats and users, `several_groups` says that the user was seen in
+    more than one model_group of an experiment; of sessions, only all rows together can tell.
+    """
+    members = picked.members
+    if question.unit == "session":
+        unit = np.arange(len(members), dtype=np.int32)
+        units = members.drop(columns="t")
+    else:
+        code, _ = pd.factorize(members["unit"])
+        unit = code.astype(np.int32)
+        first = np.lexsort((members["t"].to_numpy(), unit))
+        first = first[first_of_each(unit[first])]
+        flagged = np.bincount(unit, weights=in_several_groups(members)) > 0
+        units = members.iloc[first].assign(several_groups=flagged).drop(columns="t").reset_index(drop=True)
+    return units, _with_visits(picked, unit, len(units), question)
+
+
+def in_several_groups(members: pd.DataFrame) -> Bools:
+    """Which rows belong to a user who was seen in more than one model_group of the row's experiment."""
+    pair = ["user_id", "experiment_id"]
+    seen = members[[*pair, "model_group"]].drop_duplicates()
+    twice = seen.loc[seen.duplicated(pair), pair].drop_duplicates()
+    if twice.empty:
+        return np.zeros(len(members), dtype=np.bool_)
+    return pd.MultiIndex.from_frame(members[pair]).isin(pd.MultiIndex.from_frame(twice))
+
+
+def _members(sessions: pd.DataFrame, session: Ints, t: Floats, question: Question) -> pd.DataFrame:
+    """A row a session, as Picked describes it."""
+    ids, user = sessions["session_id"], _known(sessions["user_id"])
+    nobody = user == UNKNOWN
+    if nobody.any():  # nobody's sessions are not one person's: each counts as a user of its own
+        user = user.mask(nobody, "session " + ids)
+    begins = np.flatnonzero(first_of_each(session))
+    earliest = np.full(len(sessions), np.nan)
+    earliest[session[begins]] = t[begins]
+    return pd.DataFrame(
+        {
+            "unit": user if question.unit == "user" else ids,
+            "user_id": user,
+            "experiment_id": _known(sessions["experiment_id"]),
+            "model_group": _known(sessions["model_group"]),
+            "group": "all" if question.by == "none" else _known(sessions[question.by]),
+            # A visit begins no later than its first event, whatever clock wrote start_time.
+            "t": np.fmin(sessions["start_ms"].to_numpy(dtype=np.float64), earliest),
+        }
+    )
+
+
+def _known(values: pd.Series) -> pd.Series:
+    missing = values.isna() | (values == "")
+    return values.mask(missing, UNKNOWN) if missing.any() else values
+
+
+def _with_visits(picked: Picked, unit: npt.NDArray[np.int32], n_units: int, question: Question) -> History:
+    """The history in order of unit and t, with the starts of sessions where a step asks for them."""
+    visit = sum(bit for bit, alternatives in question.marked if any(each.visit for each in alternatives))
+    member, t, marks = picked.member, picked.t, picked.marks
+    if visit:
+        starts = picked.members["t"].to_numpy(dtype=np.float64)
+        known = np.flatnonzero(~np.isnan(starts))
+        # Before the events of its member: no event is earlier, so that members need no sorting.
+        place = np.searchsorted(member, known)
+        member = np.insert(member, place, known)
+        t = np.insert(t, place, starts[known])
+        marks = np.insert(marks, place, visit)
+    units = unit[member]
+    if question.unit != "session":
+        order = np.lexsort((t, units))
+        units, t, marks = units[order], t[order], marks[order]
+    return History(units, t, marks, n_units)
+
+
+def _marks(events: pd.DataFrame, question: Question) -> Marks:
+    """Bits of each event, as Rules defines them."""
+    kind = events["type"]
+    if not isinstance(kind.dtype, pd.CategoricalDtype):
+        kind = kind.astype("category")
+    codes, names = kind.cat.codes.to_numpy(), list(kind.cat.categories)
+    bits = np.zeros(len(names) + 1, dtype=np.uint16)  # the last for code -1, an event without a type
+    tested: list[tuple[int, Alternative]] = []
+    for bit, alternatives in question.marked:
+        for each in alternatives:
+            if each.conditions:
+                tested.append((bit, each))
+            elif each.any:
+                bits |= np.uint16(bit)
+            elif each.type in names and not each.visit:
+                bits[names.index(each.type)] |= np.uint16(bit)
+    marks = bits[codes]
+    for bit, each in tested:
+        if each.any or each.type in names:
+            rows = np.arange(len(codes)) if each.any else np.flatnonzero(codes == names.index(each.type))
+            marks[rows[_hold(each.conditions, events, rows)]] |= np.uint16(bit)
+    return marks
+
+
+def _hold(conditions: Sequence[Condition], events: pd.DataFrame, rows: Ints) -> Bools:
+    holds = np.ones(len(rows), dtype=np.bool_)
+    for condition in conditions:
+        holds &= _holds(condition, _field(events, condition.field, rows))
+    return holds
+
+
+def _field(events: pd.DataFrame, name: str, rows: Ints | slice = slice(None)) -> pd.Series:
+    """A data field of some events, from its own column or from the column of whole data objects."""
+    if name in events:
+        return events[name].iloc[rows]
+    if DATA in events:
+        return events[DATA].iloc[rows].map(lambda data: data.get(name))
+    raise UsageError(
+        f'The frames were read without the field "{name}".',
+        f'Read them with fields=["{name}"]; needed_fields() names all that a funnel needs.',
+    )
+
+
+def _holds(condition: Condition, values: pd.Series) -> Bools:
+    number = condition.number
+    if condition.operator != "~" and number is not None and values.dtype.kind in "iuf":
+        compare = {"=": np.equal, "!=": np.not_equal, ">": np.greater, ">=": np.greater_equal}
+        compare |= {"<": np.less, "<=": np.less_equal}
+        return np.asarray(compare[condition.operator](values.to_numpy(dtype=np.float64), number), dtype=np.bool_)
+    try:
+        codes, different = pd.factorize(values)
+    except TypeError:  # lists and objects cannot be told apart by hash
+        return np.array([condition.holds(value) for value in values.tolist()], dtype=np.bool_)
+    holds = np.array([*map(condition.holds, different.tolist()), condition.holds(None)], dtype=np.bool_)
+    return holds[codes]
+
+
+def _chats(events: pd.DataFrame, session: Ints) -> tuple[Ints, npt.NDArray[np.object_], Ints]:
+    """The chats of each session, as (session, chat id) a row, and the row of each event (-1: none).
+
+    An event that names no chat belongs to the last one named before it in its session, else to the first one named.
+    """
+    chats = _field(events, CHAT)
+    codes, ids = pd.factorize(chats.where(chats != ""))
+    named = np.flatnonzero(codes >= 0)
+    if not len(named):
+        return np.empty(0, np.int64), np.empty(0, object), np.full(len(codes), -1)
+    last = np.searchsorted(named, np.arange(len(codes)), side="right") - 1
+    before, after = named[np.maximum(last, 0)], named[np.minimum(last + 1, len(named) - 1)]
+    source = np.where((last >= 0) & (session[before] == session), before, after)
+    known = session[source] == session
+    pairs, rows = np.unique(session[known].astype(np.int64) * len(ids) + codes[source[known]], return_inverse=True)
+    row = np.full(len(codes), -1)
+    row[known] = rows
+    which, chat = np.divmod(pairs, len(ids))
+    return which, np.asarray(ids, dtype=object)[chat], row

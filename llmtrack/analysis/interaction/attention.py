@@ -1,0 +1,75 @@
+"""Typed silence: what a person did between two events was waiting, reading, being active, or being away."""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+import numpy as np
+
+from llmtrack.analysis.interaction.events import Rows, total
+from llmtrack.session.batch import Ints
+from llmtrack.session.values import Floats
+
+CAP_MS: Final = 30_000.0  # a longer silence is not counted further: the idea of GA4's and Matomo's engaged time
+WORDS_PER_MINUTE: Final = 238  # silent reading of English non-fiction, Brysbaert 2019
+SLOW: Final = 1.5  # times the mean reading time a long answer may take
+
+
+class Gaps(NamedTuple):
+    """The silences, outside waiting, that a person's event ended.
+
+    `row`: that event. `ms`: how long, not capped. `answer`: the answer before it, or -1. `reading`: the response that
+    was read meanwhile, or -1 (no response yet, or a prompt came after it).
+    """
+
+    row: Ints
+    ms: Floats
+    answer: Ints
+    reading: Ints
+
+    def active_ms(self) -> Floats:
+        """Each silence up to 30 s."""
+        return np.minimum(self.ms, CAP_MS)
+
+    def active_long_ms(self, words: Floats) -> Floats:
+        """Each silence up to 30 s, or 1.5 times the reading time of the last answer (`words`: one number an event)."""
+        read_ms = SLOW * np.where(self.answer >= 0, words[self.answer], 0) / WORDS_PER_MINUTE * 60_000
+        return np.minimum(self.ms, np.maximum(CAP_MS, read_ms))
+
+
+def pending(rows: Rows, response: Ints) -> Ints:
+    """After each event, how many prompts that will be answered are waiting. `response` as pairing.answered_by."""
+    change = np.zeros(len(rows), dtype=np.int64)
+    prompts = np.flatnonzero(response >= 0)
+    change[prompts] = 1
+    change[response[prompts]] -= 1
+    return np.cumsum(change)
+
+
+def waiting_ms(rows: Rows, response: Ints, sessions: int) -> Floats:
+    """Per session the time in which a response was due; two at once count once."""
+    waits = np.flatnonzero(pending(rows, response)[:-1] > 0)
+    return total(rows.session[waits], rows.t[waits + 1] - rows.t[waits], sessions)
+
+
+def gaps(rows: Rows, response: Ints, start_ms: Floats) -> Gaps:
+    """The silences from start, from an event or from a response to the next event of a person.
+
+    `start_ms`: of each session.
+    """
+    bound = np.flatnonzero(rows.user | rows.response)
+    session, t = rows.session[bound], rows.t[bound]
+    first = np.append(True, session[1:] != session[:-1])[: len(bound)]
+    before = np.roll(bound, 1)
+    since = np.where(first, start_ms[session], np.roll(t, 1))
+    waiting = ~first & (pending(rows, response)[before] > 0)
+    counted = rows.user[bound] & ~waiting
+    before = np.where(first, -1, before)[counted]
+    spoken = _before(rows.last(rows.prompt | rows.response), before)
+    reading = np.where((spoken >= 0) & rows.response[spoken], spoken, -1)
+    answer = _before(rows.last(rows.answer), before)
+    return Gaps(bound[counted], np.maximum(t - since, 0)[counted], answer, reading)
+
+
+def _before(last: Ints, row: Ints) -> Ints:
+    return np.where(row >= 0, last[row], -1)

@@ -1,0 +1,185 @@
+"""One row of numbers per session: what every report is made of. docs/numbers.md defines each of them."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+
+from llmtrack.analysis.frames import LATENCY, Frames
+from llmtrack.analysis.interaction.attention import gaps, waiting_ms
+from llmtrack.analysis.interaction.attribution import attribute
+from llmtrack.analysis.interaction.events import Rows, at, categories, given, total
+from llmtrack.analysis.interaction.pairing import answered_by
+from llmtrack.analysis.interaction.turns import counted
+from llmtrack.session.batch import Bools, Ints
+from llmtrack.session.schema import CLICK, COPY, SCROLL
+from llmtrack.session.values import Floats
+
+FIELDS: Final = (
+    "activity_state", "scrollY", "page_height", "latency_ms", "error", "chat_session_id", "turn_id",
+)  # fmt: skip
+TEXT_FIELDS: Final = (*FIELDS, "text", "selected_text")
+
+REASK_MS: Final = 5 * 60 * 1000  # Hassan et al. 2013
+REASK_SIMILARITY: Final = 0.5  # Jaccard, of the sets of words
+EXIT_REASONS: Final = ("open", "no_prompt", "waiting", "after_error", "after_copy", "after_reading", "silent")
+
+_WORD: Final = re.compile(r"\w+")
+
+
+def sessions(frames: Frames) -> pd.DataFrame:
+    """The columns of frames.sessions and the numbers of each session, in the same order. Needs FIELDS.
+
+    duration_s, waiting_s, active_s, reading_s, away_s (seconds; duration_s and away_s NaN without events and end);
+    scroll_max_px, scroll_total_px, scroll_reversals, scroll_depth (0 to 1, NaN where no page height is known);
+    prompts, responses (answers that did not fail), errors, unanswered, chats, copies, clicks; latency_p50_ms (NaN
+    without any); idle (bool); exit_reason (one of EXIT_REASONS).
+
+    Frames read with TEXT_FIELDS give also: selections (without those that were then copied), answer_copies and
+    answer_selections (those of both that belong to an answer), copied_responses, words_out, active_long_s, reasks,
+    prompts_with_predecessor.
+    """
+    rows = Rows(frames.events)
+    response = answered_by(rows)
+    columns = {**_counts(rows, response, frames), **_time(rows, response, frames), **_scroll(rows, frames)}
+    columns["exit_reason"] = _exit_reason(rows, response, frames)
+    if "text" in frames.events and "selected_text" in frames.events:
+        columns |= _from_texts(rows, response, frames)
+    return pd.concat([frames.sessions, pd.DataFrame(columns, index=frames.sessions.index)], axis=1)
+
+
+def _per_session(rows: Rows, mask: Bools, frames: Frames) -> Ints:
+    return np.bincount(rows.session[mask], minlength=len(frames.sessions))
+
+
+def _counts(rows: Rows, response: Ints, frames: Frames) -> dict[str, Any]:
+    said = rows.prompt | rows.response
+    most = int(rows.chat.max(initial=-1)) + 2  # chats in all, and none
+    spoken = np.unique(rows.session[said] * most + rows.chat[said] + 1) // most
+    latency = rows.field(LATENCY)
+    known = rows.answer & ~np.isnan(latency)
+    medians = pd.Series(latency[known]).groupby(rows.session[known]).median()
+    return {
+        "prompts": _per_session(rows, rows.prompt, frames),
+        "responses": _per_session(rows, rows.answer, frames),
+        "errors": _per_session(rows, rows.error, frames),
+        "unanswered": _per_session(rows, rows.prompt & (response < 0), frames),
+        "chats": np.bincount(spoken, minlength=len(frames.sessions)),
+        "copies": _per_session(rows, rows.kind(COPY), frames),
+        "clicks": _per_session(rows, rows.kind(CLICK), frames),
+        "latency_p50_ms": medians.reindex(range(len(frames.sessions))).to_numpy(dtype=np.float64),
+        "idle": _per_session(rows, rows.idle, frames) > 0,
+    }
+
+
+def _time(rows: Rows, response: Ints, frames: Frames) -> dict[str, Floats]:
+    count = len(frames.sessions)
+    start = frames.sessions["start_ms"].to_numpy()
+    silences = gaps(rows, response, start)
+    session, ms = rows.session[silences.row], silences.active_ms()
+    duration = (frames.sessions["end_ms"].to_numpy() - start) / 1000
+    active = total(session, ms, count) / 1000
+    waiting = waiting_ms(rows, response, count) / 1000
+    reading = total(session, ms * (silences.reading >= 0), count) / 1000
+    away = np.maximum(duration - active - waiting, 0)
+    return {"duration_s": duration, "waiting_s": waiting, "active_s": active, "reading_s": reading, "away_s": away}
+
+
+def _scroll(rows: Rows, frames: Frames) -> dict[str, Any]:
+    count = len(frames.sessions)
+    scrolls = np.flatnonzero(rows.kind(SCROLL) & ~np.isnan(rows.field("scrollY")))
+    session, y = rows.session[scrolls], rows.field("scrollY")[scrolls]
+    highest = np.zeros(count)
+    np.maximum.at(highest, session, y)
+    change, moved = np.diff(y), session[1:]
+    within = (moved == session[:-1]) & (change != 0)
+    change, moved = change[within], moved[within]
+    turned = (np.sign(change[1:]) != np.sign(change[:-1])) & (moved[1:] == moved[:-1])
+    page = rows.field("page_height")[scrolls]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        depth = (y + frames.sessions["viewport_height_px"].to_numpy()[session]) / np.where(page > 0, page, np.nan)
+    deepest = np.full(count, np.nan)
+    np.fmax.at(deepest, session, np.clip(depth, 0, 1))
+    return {
+        "scroll_max_px": highest,
+        "scroll_total_px": total(moved, np.abs(change), count),
+        "scroll_reversals": np.bincount(moved[1:][turned], minlength=count),
+        "scroll_depth": deepest,
+    }
+
+
+def _exit_reason(rows: Rows, response: Ints, frames: Frames) -> pd.Categorical[str]:
+    """The first reason that fits."""
+    count = len(frames.sessions)
+    unanswered = response < 0
+    last_prompt, last_response, last_user, last_taken = (
+        _last_row(rows, mask, count) for mask in (rows.prompt, rows.response, rows.user, rows.taken)
+    )
+    fits = [
+        frames.sessions["open"].to_numpy(),
+        last_prompt < 0,
+        at(unanswered, last_prompt),
+        at(rows.error, last_response),
+        last_taken > last_response,
+        last_user > last_response,
+    ]
+    return categories(fits, EXIT_REASONS)
+
+
+def _last_row(rows: Rows, mask: Bools, count: int) -> Ints:
+    found = np.full(count, -1)
+    here = np.flatnonzero(mask)
+    found[rows.session[here]] = here  # of several the last one stays
+    return found
+
+
+def _from_texts(rows: Rows, response: Ints, frames: Frames) -> dict[str, Any]:
+    count = len(frames.sessions)
+    taken = attribute(rows)
+    copies, selections = (np.where(rows.answer, each, 0) for each in counted(taken, len(rows)))
+    text = rows.field("text")
+    words = np.zeros(len(rows))
+    answers = np.flatnonzero(rows.answer)
+    words[answers] = [len(value.split()) if value else 0 for value in text[answers]]
+    silences = gaps(rows, response, frames.sessions["start_ms"].to_numpy())
+    long_ms = total(rows.session[silences.row], silences.active_long_ms(words), count)
+    previous, again = _reasks(rows, text)
+    return {
+        "selections": np.bincount(rows.session[taken.row[~taken.copy]], minlength=count),
+        "answer_copies": np.bincount(rows.session, copies, minlength=count).astype(np.int64),
+        "answer_selections": np.bincount(rows.session, selections, minlength=count).astype(np.int64),
+        "copied_responses": _per_session(rows, copies > 0, frames),
+        "words_out": total(rows.session[answers], words[answers], count).astype(np.int64),
+        "active_long_s": long_ms / 1000,
+        "reasks": np.bincount(rows.session[again], minlength=count),
+        "prompts_with_predecessor": np.bincount(rows.session[previous], minlength=count),
+    }
+
+
+def _reasks(rows: Rows, text: Any) -> tuple[Ints, Ints]:
+    """Prompts that have a predecessor in their chat, and those of them that ask the same again soon.
+
+    Where one of the two texts is not stored nobody can tell: such a prompt is in neither.
+    """
+    prompts = np.flatnonzero(rows.prompt)
+    prompts = prompts[np.lexsort((prompts, rows.chat[prompts], rows.session[prompts]))]
+    session, chat = rows.session[prompts], rows.chat[prompts]
+    known = given(text[prompts])
+    follows = (session[1:] == session[:-1]) & (chat[1:] == chat[:-1]) & known[1:] & known[:-1]
+    before, after = prompts[:-1][follows], prompts[1:][follows]
+    soon = rows.t[after] - rows.t[before] <= REASK_MS
+    alike = [similarity(text[a], text[b]) >= REASK_SIMILARITY for a, b in zip(before[soon], after[soon], strict=True)]
+    return after, after[soon][np.array(alike, dtype=bool)]
+
+
+def similarity(one: str | None, other: str | None) -> float:
+    """Jaccard similarity of the sets of words, case folded; 0 when either has none.
+
+    >>> similarity("What is a tensor?", "what IS a vector")
+    0.6
+    """
+    first, second = (set(_WORD.findall((text or "").casefold())) for text in (one, other))
+    return len(first & second) / len(first | second) if first and second else 0.0

@@ -1,0 +1,1 @@
+"""What `llmtrack doctor` and `serve --check` look at."""

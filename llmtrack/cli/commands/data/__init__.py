@@ -1,0 +1,1 @@
+"""Commands that show, move or erase sessions."""

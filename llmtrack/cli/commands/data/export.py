@@ -1,0 +1,188 @@
+"""`llmtrack export`: sessions, events or turns as a table for other programs."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from llmtrack.cli.drawing.files import BOM, beside, check_target, csv_header, csv_rows, jsonl_rows
+from llmtrack.cli.drawing.numbers import many
+from llmtrack.cli.drawing.terminal import note
+from llmtrack.cli.options import AsOf, Bots, Device, Experiment, Group, Last, Quiet, Since, Source, Until, User, filters
+from llmtrack.cli.reading import reading, remarks
+from llmtrack.errors import UsageError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from llmtrack.analysis.export.columns import Column
+    from llmtrack.analysis.export.redact import Redactor
+    from llmtrack.config import Settings
+    from llmtrack.sessions import Sessions
+
+    Write = Callable[[pd.DataFrame], None]
+
+
+class Table(StrEnum):
+    """What can be exported: a row a session, an event or a turn."""
+
+    sessions = "sessions"
+    events = "events"
+    turns = "turns"
+
+
+class FileFormat(StrEnum):
+    """What --format takes."""
+
+    csv = "csv"
+    jsonl = "jsonl"
+    parquet = "parquet"
+
+
+def export(
+    table: Annotated[
+        Table, typer.Argument(help="A row a session, an event or a turn.", metavar="sessions|events|turns")
+    ],
+    format: Annotated[
+        FileFormat | None, typer.Option("--format", help="Default: as the name of the file ends, else csv.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="FILE", help="Write to this file, not to stdout.")
+    ] = None,
+    columns: Annotated[
+        str | None, typer.Option(metavar="NAMES", help="Only these columns, in this order: session_id,prompts.")
+    ] = None,
+    redact: Annotated[
+        bool,
+        typer.Option("--redact", help="No texts and no ids: keyed hashes and pseudonyms (LLMTRACK_REDACT_KEY)."),
+    ] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace FILE when it is there already.")] = False,
+    source: Source = None,
+    since: Since = None,
+    until: Until = None,
+    last: Last = None,
+    group: Group = None,
+    experiment: Experiment = None,
+    user: User = None,
+    device: Device = None,
+    bots: Bots = False,
+    as_of: AsOf = None,
+    quiet: Quiet = False,
+) -> None:
+    """Write one row a session, an event or a turn (a prompt with its answer) as CSV, JSONL or Parquet.
+
+    The file appears when it is complete; one that is there is never replaced without --force. docs/export.md describes
+    every column. In CSV a text that a spreadsheet would take for a formula begins with an apostrophe.
+
+    Example: llmtrack export turns --last 7d --out turns.parquet
+    """
+    from llmtrack.analysis.export.tables import choose
+
+    now = as_of or datetime.now(UTC)
+    wanted = filters(
+        since=since,
+        until=until,
+        last=last,
+        group=group,
+        experiment=experiment,
+        user=user,
+        device=device,
+        bots=bots,
+        now=now,
+    )
+    kind = _format(format, out)
+    chosen = choose(table, [name.strip() for name in columns.split(",")] if columns is not None else None)
+    if out is not None:
+        check_target(out, force)
+    with reading(source, wanted, now) as sessions:
+        hidden = _redactor(sessions.settings) if redact else None
+        with _target(kind, out, force, hidden.columns(chosen) if hidden else chosen) as write:
+            rows = _copy(sessions, table, chosen, hidden, write, quiet)
+        remarks(sessions, quiet)
+        if out is not None:
+            written = many(rows, table.removesuffix("s"))
+            of = "" if table is Table.sessions else f" of {many(sessions.count, 'session')}"
+            note(f"{written}{of} written to {out}", quiet)
+
+
+def _format(format: FileFormat | None, out: Path | None) -> FileFormat:
+    ending = out.suffix.lower().removeprefix(".") if out else ""
+    kind = format or next((each for each in FileFormat if each == ending), FileFormat.csv)
+    if kind is FileFormat.parquet and out is None:
+        raise UsageError("Parquet is not for a terminal or a pipe.", "Name a file with --out.")
+    return kind
+
+
+def _redactor(settings: Settings) -> Redactor:
+    from llmtrack.analysis.export.redact import Redactor
+
+    if settings.redact_key is None or not settings.redact_key.get_secret_value():
+        raise UsageError(
+            "--redact needs a key: LLMTRACK_REDACT_KEY is not set.",
+            "Make one and keep it: export LLMTRACK_REDACT_KEY="
+            "$(python3 -c 'import secrets; print(secrets.token_hex(32))')",
+        )
+    try:
+        return Redactor(settings.redact_key.get_secret_value())
+    except UsageError as error:
+        raise UsageError(f"LLMTRACK_REDACT_KEY: {error.message}", error.hint) from None
+
+
+@contextmanager
+def _target(kind: FileFormat, out: Path | None, force: bool, columns: tuple[Column, ...]) -> Iterator[Write]:
+    """Where the rows go: a function that takes them batch by batch."""
+    as_text = csv_rows if kind is FileFormat.csv else jsonl_rows
+    header = csv_header(columns) if kind is FileFormat.csv else ""
+    if out is None:
+        sys.stdout.write(header)
+        yield lambda rows: print(as_text(rows, columns), end="")
+        return
+    with ExitStack() as open_files:
+        file = open_files.enter_context(beside(out, force))
+        if kind is FileFormat.parquet:
+            from llmtrack.store.table_file import ParquetTable
+
+            types = {column.name: column.type for column in columns}
+            yield open_files.enter_context(ParquetTable(file, types)).write
+            return
+        file.write((BOM if header else b"") + header.encode())
+        yield lambda rows: _write(file, as_text(rows, columns))
+
+
+def _write(file: IO[bytes], text: str) -> None:
+    file.write(text.encode())
+
+
+def _copy(
+    sessions: Sessions, table: Table, columns: tuple[Column, ...], hidden: Redactor | None, write: Write, quiet: bool
+) -> int:
+    """All rows, batch by batch; how many they are."""
+    count = 0
+    with _progress(quiet) as show:
+        for rows in sessions.tables(table.value, [column.name for column in columns]):
+            write(hidden.table(rows, columns) if hidden else rows)
+            count += len(rows)
+            show(sessions.count)
+    return count
+
+
+@contextmanager
+def _progress(quiet: bool) -> Iterator[Callable[[int], None]]:
+    """Sessions so far, on a terminal; no source says beforehand how many there are."""
+    if quiet or not sys.stderr.isatty():
+        yield lambda _: None
+        return
+    from rich.console import Console
+    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    line: tuple[Any, ...] = (SpinnerColumn(), TextColumn("{task.completed:,.0f} sessions"), TimeElapsedColumn())
+    with Progress(*line, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("", total=None)
+        yield lambda done: progress.update(task, completed=done)

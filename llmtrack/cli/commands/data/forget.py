@@ -1,0 +1,98 @@
+"""`llmtrack forget`: erases a user everywhere."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from llmtrack.cli.commands.data.archive import Database, Yes, asked, open_store
+from llmtrack.cli.drawing.formats import Column, Format, as_json, emit, write
+from llmtrack.cli.drawing.numbers import many
+from llmtrack.cli.drawing.terminal import note
+from llmtrack.cli.options import Out, OutputFormat, Quiet
+from llmtrack.errors import UsageError
+from llmtrack.version import __version__
+
+if TYPE_CHECKING:
+    from llmtrack.store.archive.forget import Receipt
+
+
+def forget(
+    user_id: Annotated[
+        str, typer.Argument(metavar="USER_ID", help="The user's id, whole; also where it is stored as a pseudonym.")
+    ],
+    archives: Annotated[
+        list[str] | None,
+        typer.Option("--archive", metavar="FOLDER", help="An archive that this database does not know. Repeatable."),
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be erased.")] = False,
+    database: Database = None,
+    yes: Yes = False,
+    out: Out = None,
+    format: OutputFormat = Format.table,
+    quiet: Quiet = False,
+) -> None:
+    """Erase a user's sessions and chats from the database and from every archive of it, and prove that none is left.
+
+    The receipt (--format json, or --out FILE) says what was erased where and holds no personal data. Exits with 3 when
+    an archive of the database cannot be reached from here: it is named. A run that was killed is completed by the next.
+
+    Example: llmtrack forget abc --out receipt.json
+    """
+    from llmtrack.config import load_settings
+    from llmtrack.store.archive import forget as store_forget
+    from llmtrack.store.archive.folder import open_folder
+
+    if not dry_run and not yes and not sys.stdin.isatty():
+        raise UsageError("Nobody is there to confirm.", "Give --yes, or --dry-run to see what would go.")
+    folders = [open_folder(name) for name in archives or ()]
+    settings = load_settings()
+    # what was stored before there was a key has the id itself
+    names = dict.fromkeys([settings.privacy.known_as(user_id), user_id])
+    with open_store(settings, database) as store:
+        if dry_run or not yes:
+            planned = _together([store_forget.plan(store, name, folders) for name in names])
+            if not dry_run:
+                asked(f"Erase {_what(planned)} for good?", yes)
+        receipt = planned if dry_run else _together([store_forget.forget(store, name, folders) for name in names])
+    document = _document(receipt, dry_run)
+    if out:
+        write(as_json(document) + "\n", out)
+    if format is Format.table:
+        proof = "" if dry_run or receipt.unreached else " Nothing is left."
+        write(f"{'Would erase' if dry_run else 'Erased'} {_what(receipt)}.{proof}\n")
+    elif format is Format.json:
+        write(as_json(document) + "\n")
+    else:
+        emit([document], [Column(key, key) for key in document], document, format=format)
+    for name in receipt.unreached:
+        note(f"Not reached from here: the archive {name}. Run this again where it is.", quiet)
+    if receipt.unreached:
+        raise typer.Exit(3)
+
+
+def _together(receipts: list[Receipt]) -> Receipt:
+    """One receipt for the names of one user, each of them erased after the other."""
+    first, *others = receipts
+    for other in others:
+        first.finished_at = other.finished_at
+        for name in ("sessions", "chats"):
+            first.database[name] += other.database[name]
+        for mine, theirs in zip(first.archives, other.archives, strict=True):
+            mine["sessions"] += theirs["sessions"]
+            mine["parts"] += theirs["parts"]
+    return first
+
+
+def _document(receipt: Receipt, dry_run: bool) -> dict[str, Any]:
+    return {"command": "forget", "dry_run": dry_run, **asdict(receipt), "by": f"llmtrack {__version__}"}
+
+
+def _what(receipt: Receipt) -> str:
+    archived = sum(archive["sessions"] for archive in receipt.archives)
+    parts = sum(len(archive["parts"]) for archive in receipt.archives)
+    here = f"{many(receipt.database['sessions'], 'session')} and {many(receipt.database['chats'], 'chat')}"
+    return f"{here} in {receipt.database['name']}, {many(archived, 'session')} in {many(parts, 'part')} of archives"

@@ -1,0 +1,120 @@
+"""`llmtrack import`: session documents of other writers and of backups, into the store."""
+
+from __future__ import annotations
+
+import os
+import sys
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
+
+import typer
+
+from llmtrack.cli.drawing.formats import Column, Format, emit
+from llmtrack.cli.drawing.numbers import many
+from llmtrack.cli.drawing.terminal import note
+from llmtrack.cli.options import OutputFormat, Quiet
+from llmtrack.errors import UsageError
+
+if TYPE_CHECKING:
+    from llmtrack.config import Settings
+    from llmtrack.store.database.sessions import Store
+    from llmtrack.store.load import Tally
+
+SHOWN = 10  # unreadable documents named a file; JSON names up to 100
+
+COLUMNS = (
+    Column("file", "file", fold=True),
+    Column("inserted", "inserted", "{:,}".format, right=True),
+    Column("already_there", "already there", "{:,}".format, right=True),
+    Column("unreadable", "unreadable", "{:,}".format, right=True),
+)
+
+
+def import_(
+    files: Annotated[list[str], typer.Argument(metavar="FILE", help='Files to read; "-" is stdin.')],
+    to: Annotated[
+        str | None,
+        typer.Option("--to", metavar="URI", help="Store to write to. Default: MONGODB_URI, else the embedded server."),
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Read and count everything, write nothing.")] = False,
+    format: OutputFormat = Format.table,
+    quiet: Quiet = False,
+) -> None:
+    """Load session documents into the store: JSONL, JSON arrays, mongoexport's JSON, mongodump's BSON, gzipped or not.
+
+    Each session is stored once, as it is; one that is there already is left alone. Exits with 3 when some documents
+    could not be read: they are named with line or byte.
+
+    Example: llmtrack import sessions.jsonl dump/llm_experiment/sessions.bson.gz
+    """
+    from llmtrack.config import load_settings
+
+    with ExitStack() as open_files:
+        streams = [(name, _open(name, open_files)) for name in files]
+        store = open_files.enter_context(_store(load_settings(), to))
+        store.ping()
+        if not dry_run:
+            store.ensure_indexes()
+        rows = [_load(store, name, stream, dry_run, quiet) for name, stream in streams]
+    columns = [
+        column._replace(title="would insert") if dry_run and column.key == "inserted" else column for column in COLUMNS
+    ]
+    counts = {column.key: sum(row[column.key] for row in rows) for column in COLUMNS[1:]}
+    document = {"command": "import", "database": store.database.name, "dry_run": dry_run, **counts, "files": rows}
+    shown = [*rows, {"file": "all", **counts}] if len(rows) > 1 and format is not Format.csv else rows
+    emit(shown, columns, document, format=format)
+    if counts["unreadable"]:
+        raise typer.Exit(3)
+
+
+def _open(name: str, open_files: ExitStack) -> BinaryIO:
+    if name == "-":
+        return sys.stdin.buffer
+    try:
+        return open_files.enter_context(open(name, "rb"))
+    except IsADirectoryError:
+        raise UsageError(f"{name!r} is a folder.", f"Name its files: llmtrack import {name.rstrip('/')}/*") from None
+    except OSError as error:
+        raise UsageError(f"Cannot read {name!r}: {error.strerror}.", "Check the name of the file.") from None
+
+
+def _store(settings: Settings, to: str | None) -> Store:
+    from llmtrack.store.database.sessions import Store, connect
+
+    return Store(to) if to else connect(settings)
+
+
+def _load(store: Store, name: str, stream: BinaryIO, dry_run: bool, quiet: bool) -> dict[str, Any]:
+    """Load one file, say what was unreadable, and return its counts."""
+    from llmtrack.store.load import load
+    from llmtrack.store.sources.documents import read_documents
+
+    with ExitStack() as bar:
+        watched = stream if quiet or not sys.stderr.isatty() else bar.enter_context(_progress(name, stream))
+        tally = load(store, read_documents(watched), dry_run=dry_run)
+    if not quiet:
+        _name_unreadable(name, tally)
+    return {
+        "file": name,
+        "inserted": tally.inserted,
+        "already_there": tally.known,
+        "unreadable": tally.unreadable,
+        "unreadable_named": [unreadable._asdict() for unreadable in tally.named],
+    }
+
+
+def _progress(name: str, stream: BinaryIO) -> Any:
+    """A progress bar on stderr, by bytes; without an end when the size is unknown (a pipe)."""
+    from rich.console import Console
+    from rich.progress import wrap_file
+
+    size = 0 if stream is sys.stdin.buffer else os.fstat(stream.fileno()).st_size
+    console = Console(stderr=True, markup=False)
+    return wrap_file(stream, size, description=os.path.basename(name), console=console, transient=True)
+
+
+def _name_unreadable(name: str, tally: Tally) -> None:
+    for where, why in tally.named[:SHOWN]:
+        note(f"{name}, {where}: {why}")
+    if (more := tally.unreadable - min(SHOWN, len(tally.named))) > 0:
+        note(f"{name}: {many(more, 'more document')} could not be read.")

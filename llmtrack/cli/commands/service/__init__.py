@@ -1,0 +1,1 @@
+"""Commands that run the collector and look after it."""

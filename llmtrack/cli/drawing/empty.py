@@ -1,0 +1,31 @@
+"""Why there is nothing to show: which filter left no session."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from llmtrack.cli.drawing.text import line
+from llmtrack.session.jsonable import iso
+
+if TYPE_CHECKING:
+    from llmtrack.store.sources.open import Filters, Source
+
+
+def why_empty(source: Source, filters: Filters) -> str:
+    """One or two sentences: the filter that no session passes, or that none passes all of them."""
+    from llmtrack.store.sources.open import Filters
+
+    newest = source.newest()
+    if newest is None:
+        return f"There are no sessions in {source.name}. Try: llmtrack demo"
+    if filters.since or filters.until:
+        time = Filters(since=filters.since, until=filters.until)
+        if source.newest(time) is None:
+            bounds = [f"since {iso(filters.since)}"] if filters.since else []
+            bounds += [f"until {iso(filters.until)}"] if filters.until else []
+            return f"No session began {' and '.join(bounds)}; the newest began at {iso(newest.start_time)}."
+    named = {key: value for key in ("group", "experiment", "user", "device") if (value := getattr(filters, key))}
+    for key, value in named.items():
+        if source.newest(Filters(**{key: value})) is None:
+            return f'No session in {source.name} has the {key} "{line(value)}" (--{key}).'
+    return "Each filter alone leaves sessions, but no session passes all of them. Leave one out."

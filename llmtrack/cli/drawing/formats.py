@@ -1,0 +1,152 @@
+"""How results leave: a table for people, JSON, CSV or markdown for programs; no text commands a terminal."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+import re
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from llmtrack.errors import LlmtrackError
+from llmtrack.session.jsonable import jsonable
+
+if TYPE_CHECKING:
+    pass
+from llmtrack.cli.drawing.terminal import console
+from llmtrack.cli.drawing.text import _UNSAFE, line, safe
+
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_MARKDOWN = re.compile(r"([\\`*_\[\]<>|~])")
+
+
+class Format(StrEnum):
+    """What --format takes."""
+
+    table = "table"
+    json = "json"
+    csv = "csv"
+    markdown = "markdown"
+
+
+class Column(NamedTuple):
+    """One column of a result: its key in the rows, its title and wording for people."""
+
+    key: str
+    title: str
+    show: Callable[[Any], str] = str
+    right: bool = False
+    fold: bool = False  # long text: the only kind of column that gives way on a narrow terminal
+
+
+def emit(
+    rows: Sequence[Mapping[str, Any]],
+    columns: Sequence[Column],
+    document: Mapping[str, Any],
+    *,
+    format: Format = Format.table,
+    out: Path | None = None,
+) -> None:
+    """Print a result in the format asked for, to stdout or to the file `out`.
+
+    JSON is `document`; the others are the `columns` of `rows`: CSV as values, table and markdown as their `show` says.
+    A missing value (None, NaN) is null, an empty cell, or "-". Raises LlmtrackError when `out` cannot be written.
+    """
+    if format is Format.table:
+        table(rows, columns, out)
+    elif format is Format.json:
+        write(as_json(document) + "\n", out)
+    elif format is Format.csv:
+        write(as_csv(rows, [column.key for column in columns]), out)
+    else:
+        write(as_markdown(rows, columns), out)
+
+
+def write(text: str, out: Path | None = None) -> None:
+    """Text as it is, to stdout or to the file `out`."""
+    if out is None:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+        return
+    try:
+        out.write_text(text, encoding="utf-8", errors="backslashreplace", newline="")
+    except OSError as error:
+        raise LlmtrackError(
+            f"Cannot write {str(out)!r}: {error.strerror}.", "Choose another file with --out."
+        ) from None
+
+
+def table(rows: Sequence[Mapping[str, Any]], columns: Sequence[Column], out: Path | None = None) -> None:
+    """Rows for people: aligned columns, cut to the terminal's width; whole when piped or in a file."""
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    drawn = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, header_style="bold", border_style="dim")
+    for column in columns:
+        drawn.add_column(
+            column.title,
+            justify="right" if column.right else "left",
+            overflow="fold" if column.fold else "ellipsis",
+            no_wrap=not column.fold,
+        )
+    for row in rows:
+        drawn.add_row(*(Text(_shown(column, row)) for column in columns))
+    if out is None:
+        console().print(drawn)
+        return
+    stream = io.StringIO()
+    console(stream).print(drawn)
+    write(_without_trailing_space(stream.getvalue()), out)
+
+
+def as_json(document: Any) -> str:
+    """JSON, indented; other alphabets stay readable, what could command a terminal is escaped."""
+    text = json.dumps(jsonable(document), ensure_ascii=False, allow_nan=False, indent=2)
+    return _UNSAFE.sub(lambda unsafe: f"\\u{ord(unsafe[0]):04x}", text)
+
+
+def as_csv(rows: Iterable[Mapping[str, Any]], keys: Sequence[str]) -> str:
+    """RFC 4180 with a header. A text that a spreadsheet would take for a formula gets a leading apostrophe."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\r\n")
+    writer.writerow([_cell(key) for key in keys])
+    writer.writerows([_cell(row.get(key)) for key in keys] for row in rows)
+    return text.getvalue()
+
+
+def as_markdown(rows: Iterable[Mapping[str, Any]], columns: Sequence[Column]) -> str:
+    """A pipe table; people's texts are escaped, newlines become <br>."""
+    lines = [
+        [_escaped(column.title) for column in columns],
+        ["---:" if column.right else "---" for column in columns],
+        *([_escaped(_shown(column, row)) for column in columns] for row in rows),
+    ]
+    return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
+
+
+def _cell(value: Any) -> Any:
+    value = jsonable(value)
+    if value is None or isinstance(value, bool | int | float):
+        return "" if value is None else value
+    text = safe(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
+    return f"'{text}" if text.startswith(_FORMULA) else text
+
+
+def _shown(column: Column, row: Mapping[str, Any]) -> str:
+    value = row.get(column.key)
+    missing = value is None or value == "" or (isinstance(value, float) and math.isnan(value))
+    return "-" if missing else line(column.show(value))
+
+
+def _escaped(text: str) -> str:
+    return _MARKDOWN.sub(r"\\\1", text).replace("\n", "<br>")
+
+
+def _without_trailing_space(text: str) -> str:
+    return "".join(f"{row.rstrip()}\n" for row in text.splitlines())

@@ -1,0 +1,37 @@
+"""The terminal: its width, its colours, notes beside the data."""
+
+from __future__ import annotations
+
+import io
+import shutil
+import sys
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.console import Console
+from llmtrack.cli.drawing.text import safe
+
+PIPED_WIDTH = 10_000  # columns: what reads a pipe wants whole cells
+
+
+def note(text: str, quiet: bool = False) -> None:
+    """A remark beside the data: one line on stderr."""
+    if not quiet:
+        print(safe(text), file=sys.stderr)
+
+
+def console(stream: io.StringIO | None = None) -> Console:
+    """A rich console on stdout, or on `stream` for a file; without markup, guesses and links in people's texts.
+
+    Off a terminal it is wide enough never to break a line, unless COLUMNS says how wide to be. NO_COLOR and TERM are
+    rich's to honour.
+    """
+    from rich.console import Console
+
+    settings: dict[str, Any] = {"markup": False, "highlight": False, "emoji": False}
+    if stream is not None:
+        return Console(file=stream, width=PIPED_WIDTH, force_terminal=False, color_system=None, **settings)
+    screen = Console(**settings)
+    if not screen.is_terminal:
+        screen.width = shutil.get_terminal_size((PIPED_WIDTH, 0)).columns  # COLUMNS, when it is set
+    return screen

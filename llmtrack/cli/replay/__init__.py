@@ -1,0 +1,1 @@
+"""A session told in the terminal: sentences, facts, the player."""

@@ -1,0 +1,140 @@
+"""What is said about a visit as a whole: who, with what, when, how much, how it ended."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from llmtrack.cli.drawing.numbers import age, duration, many
+from llmtrack.cli.reading import counted
+from llmtrack.session.document import device
+from llmtrack.session.schema import ACTIVITY, CLICK, COPY, MODEL_RESPONSE, NEW_CHAT, PROMPT, SCROLL, SELECTION
+from llmtrack.session.values import text
+
+if TYPE_CHECKING:
+    from llmtrack.analysis.frames import Visit
+
+UNKNOWN = "unknown"
+_FAILED = "failed answer"
+
+_NOUNS = {  # in the order of interest
+    PROMPT: ("prompt", "prompts"),
+    MODEL_RESPONSE: ("answer", "answers"),
+    _FAILED: ("failed answer", "failed answers"),
+    COPY: ("copy", "copies"),
+    SELECTION: ("selection", "selections"),
+    NEW_CHAT: ("new chat", "new chats"),
+    SCROLL: ("scroll", "scrolls"),
+    CLICK: ("click", "clicks"),
+    ACTIVITY: ("activity change", "activity changes"),
+}
+_SHORT_S = 0.05
+_ENDS = {"page": "closed the page", "timeout": "fell silent, and was ended by the server,"}
+_REASONS = {
+    "no_prompt": "without having asked anything",
+    "waiting": "with the last prompt unanswered",
+    "after_error": "after an error",
+    "after_copy": "after copying or selecting something",
+    "after_reading": "after reading the last answer",
+    "silent": "with nothing more after the last answer",
+}
+_REPAIRS = {
+    "clock_shifted": "the clock of its events disagreed with its start: all were shifted to begin there",
+    "inversions": "events out of order were sorted",
+    "end_estimated": "no end was recorded: it ends at its last event",
+    "start_estimated": "no start was recorded: it starts at its first event",
+    "end_before_start": "its end lay before its start and is ignored",
+}
+
+
+def length_s(visit: Visit) -> float:
+    """Seconds from the start of the visit to its end, or to its last event when that is later."""
+    start, end = visit.session["start_time"], visit.session["end_time"]
+    last = visit.events[-1]["at_s"] if visit.events else 0.0
+    return max(0.0, last, (end - start).total_seconds() if end else 0.0)
+
+
+def facts(visit: Visit, numbers: Mapping[str, Any], now: datetime) -> list[tuple[str, str]]:
+    """The header of a replay: labels and values; what is not known is left out."""
+    session, environment = visit.session, visit.session["environment"]
+    model = " in ".join(_known(session.get("model_group"), session.get("experiment_id")))
+    rows = [
+        ("visit", session["session_id"]),
+        ("user", "".join(_known(session.get("user_id")))),
+        ("model", model),
+        ("device", _device(environment)),
+        ("when", _when(session["start_time"], session["end_time"], now)),
+        ("length", duration(length_s(visit)) if visit.events or session["end_time"] else ""),
+        ("events", _counts(visit)),
+        ("lost", f"{many(int(numbers['n_gaps']), 'event')} never arrived" if numbers["n_gaps"] else ""),
+        *(("repaired", _REPAIRS.get(key, counted(key, count))) for key, count in visit.repaired.items() if count),
+        *(("left out", counted(key, count)) for key, count in visit.excluded.items() if count),
+    ]
+    return [(label, value) for label, value in rows if value]
+
+
+def numbers(document: dict[str, Any], now: datetime) -> Mapping[str, Any]:
+    """The numbers of this one session, as every report has them (analysis/summary.py)."""
+    from llmtrack.analysis import frames
+    from llmtrack.analysis.interaction import summary
+    from llmtrack.session.columns import Columns
+
+    columns = Columns(summary.FIELDS)
+    columns.add(document)
+    row = summary.sessions(frames.clean(columns.batch(), now)).iloc[0]
+    return {str(key): value for key, value in row.items()}
+
+
+def ending(document: Mapping[str, Any], numbers: Mapping[str, Any]) -> str:
+    """How the visit ended, as far as it is known."""
+    if numbers["open"]:
+        return "still open"
+    if numbers["end_estimated"] or math.isnan(numbers["end_ms"]):
+        end = "no end was recorded; last seen"
+    else:
+        end = _ENDS.get(str(document.get("ended_by")), "the visit ended")
+    return f"{end} {_REASONS[numbers['exit_reason']]}"
+
+
+def spent(numbers: Mapping[str, Any]) -> str:
+    """Where the time went. What the reports call away is a rest: with it goes all that follows the last event."""
+    parts = (("active", "active_s"), ("of it reading", "reading_s"), ("waiting", "waiting_s"), ("the rest", "away_s"))
+    return ", ".join(f"{name} {duration(numbers[key])}" for name, key in parts if numbers[key] >= _SHORT_S)
+
+
+def _device(environment: Mapping[str, Any]) -> str:
+    what = ", ".join(_known(device(environment)))
+    program = " on ".join(_known(environment.get("browser"), environment.get("os")))
+    viewport = environment.get("viewport")
+    sides = [viewport.get(side) for side in ("width", "height")] if isinstance(viewport, Mapping) else []
+    size = " by ".join(f"{side:g}" for side in sides if isinstance(side, int | float) and side > 0)
+    return ", ".join(part for part in (what, program, f"{size} px" if " by " in size else "") if part)
+
+
+def _when(start: datetime, end: datetime | None, now: datetime) -> str:
+    day = f"{start:%a} {start.day} {start:%b %Y}, {start:%H:%M:%S}"
+    if end is None:
+        until = ""
+    elif end.date() == start.date():
+        until = f" to {end:%H:%M:%S}"
+    else:
+        until = f" to {end:%a} {end.day} {end:%b}, {end:%H:%M:%S}"
+    ago = age(start, now)
+    return f"{day}{until} UTC" + (f" ({ago})" if "ago" in ago else "")
+
+
+def _counts(visit: Visit) -> str:
+    failed = [
+        event["type"] == MODEL_RESPONSE and text(event["data"].get("error")) is not None for event in visit.events
+    ]
+    counts = Counter(_FAILED if fails else event["type"] for event, fails in zip(visit.events, failed, strict=True))
+    named = [many(counts[kind], *nouns) for kind, nouns in _NOUNS.items() if counts[kind]]
+    named += [f"{count:,} {kind}" for kind, count in counts.items() if kind not in _NOUNS]
+    return f"{len(visit.events):,}: {', '.join(named)}" if named else "none"
+
+
+def _known(*values: Any) -> list[str]:
+    return [str(value) for value in values if value not in (None, "", UNKNOWN)]

@@ -1,0 +1,233 @@
+"""Every event of a visit reads as a sentence, whoever wrote it and whatever is missing from it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from llmtrack.analysis.interaction.timeline import Event, is_idle
+from llmtrack.cli.drawing.numbers import duration, many
+from llmtrack.cli.drawing.text import line, safe
+from llmtrack.session.jsonable import jsonable
+from llmtrack.session.schema import (
+    ACTIVITY,
+    CLICK,
+    COPY,
+    IDLE_AFTER_S,
+    MODEL_RESPONSE,
+    NEW_CHAT,
+    PROMPT,
+    SCROLL,
+    SELECTION,
+)
+from llmtrack.session.values import text as as_text
+
+QUOTED = 160  # characters of a selection that a sentence quotes
+
+Data = Mapping[str, Any]
+
+
+class Sentence(NamedTuple):
+    """What happened, on one line; and the words somebody wrote, when they are the event."""
+
+    text: str
+    body: str = ""
+    detail: str = ""  # how long, how much: the small print of a prompt or an answer
+    failed: bool = False
+
+
+class _Text(NamedTuple):
+    """A prompt or an answer that selections and copies can come from, its white space folded."""
+
+    turn: Any
+    words: str
+
+
+@dataclass
+class _Told:
+    """What the visit has told so far: some sentences depend on it."""
+
+    viewport_px: float | None
+    arrived: bool = False
+    idle: bool = False
+    chat: str | None = None
+    prompts: list[_Text] = field(default_factory=list)
+    answers: list[_Text] = field(default_factory=list)
+
+
+def tell(events: Sequence[Event], environment: Data | None = None) -> list[Sentence]:
+    """A sentence for each event of a visit, in order. Texts are safe for a terminal; bodies keep their lines."""
+    told = _Told(_viewport(environment or {}))
+    sentences = []
+    for event in events:
+        data = event["data"]
+        sentence = _SENTENCES.get(event["type"], _other)(event, data, told)
+        sentences.append(sentence._replace(text=line(sentence.text), body=safe(sentence.body).strip()))
+        told.idle = is_idle(event) or (told.idle and event["type"] == MODEL_RESPONSE)
+        told.arrived = True
+        told.chat = _word(data, "chat_session_id") or told.chat
+        if event["type"] in (PROMPT, MODEL_RESPONSE):
+            texts = told.prompts if event["type"] == PROMPT else told.answers
+            texts.append(_Text(data.get("turn_id"), line(_word(data, "text"))))
+    return sentences
+
+
+def quoted(text: object) -> str:
+    """Somebody's words in quotation marks, on one line, cut when they are long.
+
+    >>> quoted("supervised\\nlearning")
+    '“supervised learning”'
+    """
+    folded = line(text)
+    if len(folded) <= QUOTED:
+        return f"“{folded}”"
+    cut = folded[:QUOTED].rsplit(" ", 1)[0] if " " in folded[QUOTED - 30 : QUOTED] else folded[:QUOTED]
+    return f"“{cut}…” ({len(folded):,} characters)"
+
+
+def _activity(event: Event, data: Data, told: _Told) -> Sentence:
+    state = data.get("activity_state")
+    if state == "idle":
+        return Sentence(f"went idle: {IDLE_AFTER_S} s without a sign of life")
+    if state != "active":
+        return _other(event, data, told)
+    return Sentence("came back" if told.idle else "is active" if told.arrived else "arrived")
+
+
+def _scroll(event: Event, data: Data, told: _Told) -> Sentence:
+    subject = "the page scrolled" if data.get("user") is False else "scrolled"
+    way = f" {data['direction']}" if data.get("direction") in ("up", "down") else ""
+    y, page = _number(data, "scrollY"), _number(data, "page_height")
+    where = f" to {y:,.0f} px" if y is not None else ""
+    seen = _number(data, "view_height") or told.viewport_px
+    if y is not None and page and seen:
+        where += f", {min(1, max(0, (y + seen) / page)):.0%} of the page seen"
+    return Sentence(f"{subject}{way}{where}")
+
+
+def _click(event: Event, data: Data, told: _Told) -> Sentence:
+    x, y = _number(data, "x"), _number(data, "y")
+    target = _word(data, "target")
+    what = f" <{target.lower()}>" if target else ""
+    return Sentence(f"clicked{what}" + (f" at {x:.0f}, {y:.0f}" if x is not None and y is not None else ""))
+
+
+def _selection(event: Event, data: Data, told: _Told) -> Sentence:
+    return _taken("selected", "in", data, told)
+
+
+def _copy(event: Event, data: Data, told: _Told) -> Sentence:
+    if data.get("button") is True:
+        words = len(_word(data, "selected_text").split())
+        return Sentence(f"copied the whole answer with its button ({many(words, 'word')})")
+    return _taken("copied", "from", data, told)
+
+
+def _taken(verb: str, preposition: str, data: Data, told: _Told) -> Sentence:
+    text = _word(data, "selected_text")
+    if not text.strip():
+        length = _number(data, "selected_length")
+        hidden = "masked text" if data.get("masked") is True else "text"
+        return Sentence(f"{verb} {hidden}" + (f", {length:,.0f} characters" if length else ""))
+    whose = _origin(text, data, told)
+    return Sentence(f"{verb} {quoted(text)}" + (f" {preposition} {whose}" if whose else ""))
+
+
+def _origin(text: str, data: Data, told: _Told) -> str:
+    """The text it was taken from: where it stands in; else the answer that its turn_id names; else unknown ("")."""
+    turn, words = data.get("turn_id"), line(text)
+    for texts, name in ((told.answers, "answer"), (told.prompts, "prompt")):
+        for back, source in enumerate(reversed(texts)):
+            if (turn is None or source.turn in (None, turn)) and words in source.words:
+                return f"the {name}" if back == 0 else f"an earlier {name}"
+    for back, answer in enumerate(reversed(told.answers)):  # rendered markdown reads otherwise than its source
+        if turn is not None and answer.turn == turn:
+            return "the answer" if back == 0 else "an earlier answer"
+    return ""
+
+
+def _prompt(event: Event, data: Data, told: _Told) -> Sentence:
+    chat = _word(data, "chat_session_id")
+    text = "asked for another answer" if data.get("regenerated") is True else "asked"
+    if told.prompts and chat and told.chat and chat != told.chat:
+        text += " in another chat"
+    return _spoken(text, _word(data, "text"), [])
+
+
+def _response(event: Event, data: Data, told: _Told) -> Sentence:
+    model = _word(data, "model") or "the model"
+    latency_ms = _number(data, "latency_ms")
+    details = [f"in {duration(latency_ms / 1000)}"] if latency_ms is not None and latency_ms >= 0 else []
+    text, error = _word(data, "text"), as_text(data.get("error"))
+    sources = data.get("citations")
+    cited = [many(len(sources), "source")] if isinstance(sources, list) and sources else []
+    if error is not None and text.strip():
+        broken = _spoken(f"{model} failed in the middle of its answer", text, details)
+        return broken._replace(body=f"{text.strip()}\n\n{error}", failed=True)
+    if error is not None:
+        return Sentence(f"{model} failed", error, ", ".join(details), failed=True)
+    whole = "answered" if data.get("partial") is not True else "answered until it was stopped"
+    return _spoken(f"{model} {whole}", text, details, cited)
+
+
+def _spoken(sentence: str, text: str, before: list[str], after: Sequence[str] = ()) -> Sentence:
+    if not text.strip():
+        return Sentence(f"{sentence} (no text recorded)", detail=", ".join(before))
+    return Sentence(sentence, text, ", ".join([*before, many(len(text.split()), "word"), *after]))
+
+
+def _new_chat(event: Event, data: Data, told: _Told) -> Sentence:
+    return Sentence("started a new chat")
+
+
+def _feedback(event: Event, data: Data, told: _Told) -> Sentence:
+    rating = data.get("rating")
+    if rating not in ("up", "down"):
+        return _other(event, data, told)
+    return Sentence(f"rated the answer {'good' if rating == 'up' else 'bad'} (thumb {rating})")
+
+
+def _other(event: Event, data: Data, told: _Told) -> Sentence:
+    name = line(event["type"]) or "event without a type"
+    members = ", ".join(f"{key} = {_cut(_plain(value))}" for key, value in data.items())
+    return Sentence(f"{name}: {members}" if members else name)
+
+
+_SENTENCES: dict[str, Callable[[Event, Data, _Told], Sentence]] = {
+    ACTIVITY: _activity,
+    SCROLL: _scroll,
+    CLICK: _click,
+    SELECTION: _selection,
+    COPY: _copy,
+    PROMPT: _prompt,
+    MODEL_RESPONSE: _response,
+    NEW_CHAT: _new_chat,
+    "feedback": _feedback,
+}
+
+
+def _word(data: Data, key: str) -> str:
+    """The member as text; "" when it is missing or no text."""
+    value = data.get(key)
+    return value if isinstance(value, str) else ""
+
+
+def _number(data: Data, key: str) -> float | None:
+    value = jsonable(data.get(key))  # without NaN and infinities
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+def _plain(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(jsonable(value), ensure_ascii=False)
+
+
+def _cut(text: str) -> str:
+    folded = line(text)
+    return folded if len(folded) <= QUOTED else f"{folded[:QUOTED]}…"
+
+
+def _viewport(environment: Data) -> float | None:
+    viewport = environment.get("viewport")
+    return _number(viewport, "height") if isinstance(viewport, Mapping) else None

@@ -1,0 +1,236 @@
+"""Who may do what. Four proofs, and what each opens:
+
+- a session's token, from its start: in the body, or as a bearer; writes to this one session until it expires
+- a user's cookie, which browsers send to this origin only: the user's own chats, and turns in the user's own sessions
+- the ingest key, as a bearer: writes to any session, asks the models
+- the admin token, as a bearer: reads any session
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import ipaddress
+import secrets
+import uuid
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from itsdangerous import BadSignature, SignatureExpired, Signer, TimestampSigner
+
+from llmtrack.config import TOKEN_AGE_S
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from flask import Request, Response
+    from pydantic import SecretStr
+
+    from llmtrack.config import Settings
+from llmtrack.collector.errors import Denied
+
+COOKIE = "llmtrack_user"
+COOKIE_AGE_S = 365 * 24 * 3600
+ONCE, SECRET = "once:", "sha256:"  # how a session's start_proof begins: started without a secret, with one
+FORWARDED = ("Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Real-IP", "Via")
+START_AGAIN = "Start the session again with the same secret: POST /api/session/start."
+
+
+class Access:
+    """Makes and checks what nobody else can make. Every comparison takes as long for any wrong value."""
+
+    def __init__(
+        self,
+        secret: str,
+        *,
+        admin_token: SecretStr | None = None,
+        ingest_key: SecretStr | None = None,
+        token_age_s: float = TOKEN_AGE_S,
+        known_as: Callable[[str], str] = str,
+    ) -> None:
+        """`known_as` gives the id under which a user is stored."""
+        self._known_as = known_as
+        self._users = Signer(secret, **_signing("llmtrack.user"))
+        self._sessions = TimestampSigner(secret, **_signing("llmtrack.session"))
+        self._admin_token = admin_token.get_secret_value() if admin_token else ""
+        self._ingest_key = ingest_key.get_secret_value() if ingest_key else ""
+        self._token_age_s = token_age_s
+
+    @classmethod
+    def of(cls, settings: Settings, secret: str) -> Access:
+        """As `settings` say; `secret` signs."""
+        return cls(
+            secret,
+            admin_token=settings.admin_token,
+            ingest_key=settings.ingest_key,
+            token_age_s=settings.token_age_s,
+            known_as=settings.privacy.known_as,
+        )
+
+    # --- users
+
+    def user(self, request: Request) -> tuple[str, bool]:
+        """The user id that the cookie names, or a new one; and whether it is new (then set the cookie)."""
+        try:
+            return self._known_as(self._users.unsign(request.cookies.get(COOKIE, "")).decode()), False
+        except (BadSignature, UnicodeError):
+            return self._known_as(str(uuid.uuid4())), True
+
+    def set_cookie(self, response: Response, user_id: str, *, secure: bool = False) -> None:
+        """Give the user's browser its cookie: HttpOnly, SameSite=Lax, for a year; `secure` when served over https."""
+        value = self._users.sign(user_id).decode()
+        response.set_cookie(COOKIE, value, max_age=COOKIE_AGE_S, httponly=True, samesite="Lax", secure=secure)
+
+    # --- sessions
+
+    def sign(self, session_id: str) -> str:
+        """The token that goes with a session id: when it was made, and a signature of both."""
+        return self._sessions.sign(session_id).decode().removeprefix(f"{session_id}.")
+
+    def is_writer(self, request: Request) -> bool:
+        """Whether the ingest key comes with the request: a server that writes for its own users."""
+        return _same(_bearer(request), self._ingest_key)
+
+    def must_ask(self, request: Request) -> None:
+        """Raise Denied unless the request may spend the owner's tokens: it shows the ingest key, or none is set and a
+        program of this machine asks (not a page in a browser on it).
+        """
+        if self.is_writer(request) or not (self._ingest_key or "Origin" in request.headers or not _is_local(request)):
+            return
+        if self._ingest_key:
+            raise Denied(
+                401, "The API key is not this collector's ingest key.", "Send it as: Authorization: Bearer KEY."
+            )
+        raise Denied(
+            401,
+            "Without an ingest key only programs on the collector's own machine may ask its models.",
+            "Set LLMTRACK_INGEST_KEY on the collector, and send it as: Authorization: Bearer KEY.",
+        )
+
+    def must_write(self, request: Request, session_id: str, token: str | None) -> None:
+        """Raise Denied unless the request shows the session's token or the ingest key.
+
+        401 where nothing was shown or its time is over, 403 where it is wrong. Says nothing of whether there is such
+        a session.
+        """
+        if self.is_writer(request):
+            return
+        shown = "token: it does not belong to this session." if token else "The bearer opens nothing here."
+        token = token or _bearer(request)
+        if not token:
+            raise Denied(401, "token: it is missing.", "Send the one that start answered.")
+        if not self._signed(session_id, token):
+            raise Denied(403, shown, "Send the token that the session's start answered, or the ingest key as a bearer.")
+        if not self._signed(session_id, token, self._token_age_s):
+            raise Denied(401, f"token: it is older than {self._token_age_s / 3600:g} h.", START_AGAIN)
+
+    def _signed(self, session_id: str, token: str, age_s: float | None = None) -> bool:
+        whole = f"{session_id}.{token}".encode("utf-8", "replace")
+        try:
+            # the id that was signed may be longer than this one: "a.b" and its token also read as "a" and "b.…"
+            return self._sessions.unsign(whole, max_age=age_s) == session_id.encode()  # type: ignore[arg-type]
+        except (SignatureExpired, BadSignature):
+            return False
+
+    def must_own(self, request: Request, session: Mapping[str, Any], proof: str) -> None:
+        """Raise Denied when the session was started before by somebody else. `proof` is what this start stored.
+
+        A start is repeated when its answer was lost, when the token expired, and when the server lost the session.
+        Whoever only knows the id must get no token for it. The cookie cannot tell them apart, as most pages are of
+        another site than the collector; so the tracker makes up a secret with each visit, keeps it beside the
+        unsent events and sends it with every start, and the session keeps its hash. A simple client sends none: then
+        its session's id is the secret.
+        """
+        stored = session.get("start_proof")
+        if _same(stored, proof) or self.is_writer(request):
+            return
+        simple = proof.startswith(ONCE) and str(stored).startswith(ONCE)
+        if not simple:
+            raise Denied(
+                403,
+                "session_id: this session was started before, and not with this secret.",
+                "Send the secret of its first start, or leave session_id out: the answer names a new one.",
+            )
+
+    def may_log(self, request: Request, session: Mapping[str, Any], token: str | None) -> bool:
+        """Whether a chat turn may be logged in the session: its user's cookie, its token or the ingest key.
+
+        The id is enough where a session was started without a secret, by a simple client or another writer.
+        """
+        session_id = session["session_id"]
+        user_id, is_new = self.user(request)
+        if not is_new and user_id == session.get("user_id"):
+            return True
+        if self.is_writer(request) or self._signed(session_id, token or _bearer(request), self._token_age_s):
+            return True
+        return not str(session.get("start_proof")).startswith(SECRET)
+
+    # --- reading
+
+    def must_read(self, request: Request) -> None:
+        """Raise Denied unless the request may read everybody's data.
+
+        With an admin token set it is needed. Without one only programs of this machine may read: what a proxy
+        forwarded is not from here, nor is a page whose name was bent to this address (DNS rebinding).
+        """
+        if not self._admin_token:
+            if _is_local(request):
+                return
+            raise Denied(
+                403,
+                "Reading is open to this machine only, as no admin token is set.",
+                "Set LLMTRACK_ADMIN_TOKEN where the collector runs.",
+            )
+        given = _bearer(request)
+        if not given:
+            raise Denied(401, "Reading needs the admin token.", "Send it as Authorization: Bearer …")
+        if not _same(given, self._admin_token):
+            raise Denied(403, "This is not the admin token.", "Send the LLMTRACK_ADMIN_TOKEN of the collector.")
+
+
+def start_proof(secret: str | None) -> str:
+    """What a session keeps of the secret it was started with: its SHA-256, or a mark of its own where there is none."""
+    if secret is None:
+        return f"{ONCE}{secrets.token_hex(8)}"
+    return f"{SECRET}{hashlib.sha256(secret.encode('utf-8', 'replace')).hexdigest()}"
+
+
+def is_loopback(host: str) -> bool:
+    """Whether `host`, a name or an address, is this machine's own and nobody else's.
+
+    >>> [is_loopback(host) for host in ("localhost", "127.0.0.1", "::1", "0.0.0.0", "::", "example.org")]
+    [True, True, True, False, False, False]
+    """
+    if host.lower() == "localhost":
+        return True
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    mapped = getattr(address, "ipv4_mapped", None)
+    return bool((mapped or address).is_loopback)
+
+
+def _is_local(request: Request) -> bool:
+    if any(name in request.headers for name in FORWARDED):
+        return False
+    try:
+        name = urlsplit(f"//{request.host}").hostname or ""
+    except ValueError:
+        return False
+    return is_loopback(request.remote_addr or "") and is_loopback(name)
+
+
+def _bearer(request: Request) -> str:
+    given = request.authorization
+    return (given.token or "").strip() if given and given.type == "bearer" else ""
+
+
+def _same(given: str | None, expected: str) -> bool:
+    """Whether both are the same and not empty."""
+    return hmac.compare_digest((given or "").encode("utf-8", "replace"), expected.encode()) and expected != ""
+
+
+def _signing(salt: str) -> dict[str, Any]:
+    return {"salt": salt, "key_derivation": "hmac", "digest_method": hashlib.sha256}

@@ -1,0 +1,1 @@
+"""The calls of a chat: a question, its answer, and what is recorded of both."""

@@ -1,0 +1,1 @@
+"""Taking sessions and events in."""

@@ -1,0 +1,1 @@
+"""Talking to models: any OpenAI-compatible server, and the built-in demo."""

@@ -1,0 +1,1 @@
+"""What the collector says of itself: figures, logs, requests, its own health."""

@@ -1,0 +1,1 @@
+"""Sessions in a MongoDB-protocol database: the only place that writes there."""

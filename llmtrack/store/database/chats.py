@@ -1,0 +1,118 @@
+"""Saved chats: one document per user and chat, which holds the chat's turns.
+
+    { "_id": "<user_id>:<chat_session_id>", "user_id", "chat_session_id", "title", "created_at", "updated_at",
+      "turns": [ {"turn_id", "t": epoch ms, "text", "answer": {"t", "text", "error", "citations", "provider", …}} ] }
+
+Whoever does not know the user's id reaches nothing: it is part of every key. Each write is one atomic update of one
+turn, so that two requests in the same chat never undo each other's.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from pymongo.errors import DuplicateKeyError
+
+from llmtrack.store.database.sessions import Document, Store, reachable
+
+MAX_LISTED = 200
+TITLE_LENGTH = 80
+
+
+class Chats:
+    """The `chats` collection of a store. Every method raises StoreUnavailable when the database does not answer."""
+
+    def __init__(self, store: Store) -> None:
+        self._chats = store.database["chats"]
+
+    def ensure_indexes(self) -> None:
+        """Create the index that the list of a user's chats needs."""
+        with reachable():
+            self._chats.create_index([("user_id", 1), ("updated_at", -1)])
+
+    def turns(self, user_id: str, chat_session_id: str, last: int) -> list[Document]:
+        """The chat's last turns, oldest first; none when there is no such chat."""
+        with reachable():
+            chat = self._chats.find_one({"_id": _key(user_id, chat_session_id)}, {"turns": {"$slice": -last}})
+        return list(chat["turns"]) if chat else []
+
+    def ask(self, user_id: str, chat_session_id: str, turn: Document, *, instead_of: str | None = None) -> None:
+        """Add a turn that has no answer yet, or put it in the place of the turn that it repeats.
+
+        `turn` is {"turn_id", "t", "text"}. The first one makes the chat and its title.
+        """
+        key, now = _key(user_id, chat_session_id), datetime.now(UTC)
+        with reachable():
+            if instead_of and self._set(key, instead_of, {"turns.$": turn}):
+                return
+            new = {
+                "user_id": user_id,
+                "chat_session_id": chat_session_id,
+                "title": _title(turn["text"]),
+                "created_at": now,
+            }
+            update = {"$push": {"turns": turn}, "$set": {"updated_at": now}, "$setOnInsert": new}
+            try:
+                self._chats.update_one({"_id": key}, update, upsert=True)
+            except DuplicateKeyError:  # another request made the chat in the same instant
+                self._chats.update_one({"_id": key}, update, upsert=True)
+
+    def answer(self, user_id: str, chat_session_id: str, turn_id: str, answer: Document) -> None:
+        """Set the answer of a turn; nothing happens when the turn was asked anew or the chat deleted meanwhile."""
+        with reachable():
+            self._set(_key(user_id, chat_session_id), turn_id, {"turns.$.answer": answer})
+
+    def _set(self, key: str, turn_id: str, values: Document) -> bool:
+        values = {**values, "updated_at": datetime.now(UTC)}
+        return self._chats.update_one({"_id": key, "turns.turn_id": turn_id}, {"$set": values}).matched_count > 0
+
+    def newest(self, user_id: str) -> list[Document]:
+        """The user's chats, the one used last first, at most 200: sessionId, title, times, number of turns."""
+        fields = {"chat_session_id": 1, "title": 1, "created_at": 1, "updated_at": 1, "turns.turn_id": 1}
+        with reachable():
+            found = self._chats.find({"user_id": user_id}, fields).sort([("updated_at", -1)]).limit(MAX_LISTED)
+            return [{**_head(chat), "turns": len(chat["turns"])} for chat in found]
+
+    def get(self, user_id: str, chat_session_id: str) -> Document | None:
+        """A chat with its messages, each answer after its prompt; None when the user has no such chat."""
+        with reachable():
+            chat = self._chats.find_one({"_id": _key(user_id, chat_session_id)})
+        if chat is None:
+            return None
+        return {**_head(chat), "messages": [message for turn in chat["turns"] for message in _messages(turn)]}
+
+    def delete(self, user_id: str, chat_session_id: str) -> bool:
+        """Delete a chat; whether the user had it."""
+        with reachable():
+            return self._chats.delete_one({"_id": _key(user_id, chat_session_id)}).deleted_count > 0
+
+
+def _key(user_id: str, chat_session_id: str) -> str:
+    return f"{user_id}:{chat_session_id}"  # a user id holds no colon, so no two pairs share a key
+
+
+def _title(prompt: str) -> str:
+    words = " ".join(prompt.split())
+    return words if len(words) <= TITLE_LENGTH else f"{words[: TITLE_LENGTH - 1].rstrip()}…"
+
+
+def _head(chat: Document) -> Document:
+    return {
+        "sessionId": chat["chat_session_id"],
+        "title": chat["title"],
+        "created_at": _iso(chat["created_at"]),
+        "updated_at": _iso(chat["updated_at"]),
+    }
+
+
+def _messages(turn: Document) -> list[dict[str, Any]]:
+    turn_id = turn["turn_id"]
+    messages = [{"role": "user", "text": turn["text"], "turn_id": turn_id, "t": turn["t"]}]
+    if answer := turn.get("answer"):
+        messages.append({"role": "assistant", "turn_id": turn_id, **answer})
+    return messages
+
+
+def _iso(time: datetime) -> str:
+    return time.isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,0 +1,19 @@
+"""How documents are decoded: whole, or only as far as columns need them."""
+
+from __future__ import annotations
+
+from datetime import UTC
+
+from bson.codec_options import CodecOptions, DatetimeConversion
+
+from llmtrack.session.document import Document
+
+WHOLE: CodecOptions[Document] = CodecOptions(
+    tz_aware=True,
+    tzinfo=UTC,
+    datetime_conversion=DatetimeConversion.DATETIME_AUTO,
+    unicode_decode_error_handler="replace",
+)
+COLUMNS: CodecOptions[Document] = CodecOptions(  # ms are what batches want: no need to build datetimes
+    datetime_conversion=DatetimeConversion.DATETIME_MS, unicode_decode_error_handler="replace"
+)

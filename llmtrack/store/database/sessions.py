@@ -1,0 +1,298 @@
+"""Sessions in MongoDB: start, append, end, find, delete; indexes.
+
+Every write of a session is one conditional update: it holds only if the document's `rev` is still the one that was
+read, else it is tried anew. So each event number n is stored once, whatever is retried, overtaken or sent twice.
+A document that is full is closed by such an update, too; the session goes on in the next one (parts.py).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import time
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
+from random import SystemRandom
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
+
+import pymongo
+from pymongo import MongoClient, WriteConcern
+from pymongo.errors import (
+    ConfigurationError,
+    ConnectionFailure,
+    DuplicateKeyError,
+    ExecutionTimeout,
+    InvalidURI,
+    OperationFailure,
+    PyMongoError,
+)
+
+from llmtrack.errors import LlmtrackError, StoreUnavailable, UnknownSession, UsageError
+from llmtrack.session.schema import SCHEMA_VERSION
+from llmtrack.store.database.change import HEAD, Given, change, closing, last_sign
+from llmtrack.store.database.continuation import ARCHIVED, CONTINUED, PART_BYTES, joined, next_part, part_of
+
+if TYPE_CHECKING:
+    from llmtrack.config import Settings
+
+DEFAULT_DATABASE = "llm_experiment"
+INDEXES: tuple[tuple[list[tuple[str, int]], bool], ...] = (  # keys, unique
+    ([("session_id", 1)], True),
+    ([("user_id", 1)], False),
+    ([("model_group", 1), ("start_time", 1)], False),
+    ([("end_time", 1)], False),
+    ([("experiment_id", 1)], False),
+)
+_ENDED = dict.fromkeys(("rev", "last_t", "start_time"), 1)
+_TRIES = 100
+_chance = SystemRandom()  # leaves the global generator, which a program may have seeded, alone
+_TOO_LARGE = (10334, 17419, 17420)  # the document would have more than 16 MB
+_SEVERAL = [("session_id", 1), ("part", 1)]
+
+Document = dict[str, Any]
+
+
+class Appended(NamedTuple):
+    """How many events an append stored, and how many it had already."""
+
+    accepted: int
+    duplicates: int
+
+
+def connect(settings: Settings) -> Store:
+    """The store that `settings` name: MONGODB_URI, else the embedded server (started or joined)."""
+    if settings.mongodb_uri is not None:
+        return Store(settings.mongodb_uri.get_secret_value(), settings.database)
+    from llmtrack.store.database import embedded
+
+    return Store(embedded.ensure(settings.data_dir, settings.embedded_linger_s), settings.database)
+
+
+class Store:
+    """One database: its `sessions`, and its `chats` for chats.py. Safe to share between threads."""
+
+    def __init__(self, uri: str, database: str | None = None, *, timeout_s: float = 5) -> None:
+        """Connects on first use. Raises UsageError when `uri` is not a MongoDB URI."""
+        try:
+            options: dict[str, Any] = {"tz_aware": True, "tzinfo": UTC, "appname": "llmtrack"}
+            if "serverselectiontimeoutms" not in uri.lower():
+                options["serverSelectionTimeoutMS"] = round(timeout_s * 1000)
+            self.client: MongoClient[Document] = MongoClient(uri, **options)
+        except (InvalidURI, ConfigurationError, ValueError) as error:
+            raise UsageError(f"This is not a MongoDB URI that works: {error}.", "Check MONGODB_URI.") from None
+        chosen = self.client.get_default_database(database or DEFAULT_DATABASE)
+        if database:
+            chosen = self.client[database]
+        # journalled: what was acknowledged survives a killed server
+        self.database = chosen.with_options(write_concern=_journalled(chosen.write_concern.document))
+        self.sessions = self.database["sessions"]
+
+    def close(self) -> None:
+        """Close the connections."""
+        self.client.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def ping(self, timeout_s: float | None = None) -> None:
+        """Raise StoreUnavailable unless the server answers, within `timeout_s` when it is given."""
+        with reachable(), pymongo.timeout(timeout_s):
+            self.client.admin.command("ping")
+
+    def server_time(self) -> datetime:
+        """The clock of the database server (aware). Raises StoreUnavailable, LlmtrackError when it does not tell."""
+        with reachable():  # a command knows nothing of the client's options: its times would be naive
+            found = self.client.admin.command("hello", codec_options=self.client.codec_options).get("localTime")
+        if not isinstance(found, datetime):
+            raise LlmtrackError("The database server does not tell its time.", "Use MongoDB, or the embedded server.")
+        return found
+
+    def ensure_indexes(self) -> None:
+        """Create what is missing; several processes may do so at the same time.
+
+        Raises LlmtrackError when the data already there forbids the unique index on session_id.
+        """
+        for keys, unique in INDEXES:
+            try:
+                with reachable():
+                    if not (unique and self._allows_parts()):
+                        self.sessions.create_index(keys, unique=unique)
+            except DuplicateKeyError as error:
+                raise LlmtrackError(
+                    f"Some session_id stands more than once in {self.database.name}.sessions: {_first_line(error)}.",
+                    "Remove or rename the copies, then start again.",
+                ) from None
+            except OperationFailure as error:
+                if error.code not in (85, 86):  # an equal index under another name or with other options serves too
+                    raise
+
+    def _allows_parts(self) -> bool:
+        indexes = self.sessions.index_information().values()
+        return any(index["key"] == _SEVERAL and index.get("unique") for index in indexes)
+
+    def allow_parts(self) -> None:
+        """Widen the unique index on session_id to (session_id, part), once, when a session needs a second document."""
+        with reachable():
+            if self._allows_parts():
+                return
+            self.sessions.create_index(_SEVERAL, unique=True)
+            for name, index in self.sessions.index_information().items():
+                if index["key"] == INDEXES[0][0] and index.get("unique"):
+                    with contextlib.suppress(OperationFailure):  # somebody else was quicker
+                        self.sessions.drop_index(name)
+
+    def start(self, document: Document) -> Document:
+        """Insert a session; return it, or the one that is there already under this session_id."""
+        now = _now()
+        new = {
+            "_id": document["session_id"],  # unique even where the index on session_id could not be made
+            **document,
+            "end_time": None,
+            "events": [],
+            "schema_version": SCHEMA_VERSION,
+            "event_count": 0,
+            "last_n": 0,
+            "received": [],
+            "bytes": 0,
+            "rev": 0,
+            "updated_at": now,
+        }
+        with reachable():
+            try:
+                self.sessions.insert_one(new)
+            except DuplicateKeyError:
+                known = self.sessions.find_one(
+                    {"session_id": document["session_id"], "part": None}, {"_id": 0, "events": 0}
+                )
+                return known or new
+        return new
+
+    def append(
+        self,
+        session_id: str,
+        events: Iterable[Document],
+        *,
+        end: datetime | None = None,
+        extra: Document | None = None,
+        once: str | None = None,
+    ) -> Appended:
+        """Store the events that are new, in order of t, and end the session when `end` is given.
+
+        An event with `n` is stored once; one without (a server's own) always, or with the key `once` (of the whole
+        batch) once. A session that had ended by silence is open again. `extra` holds further fields to set. Raises
+        UnknownSession, StoreUnavailable.
+        """
+        given = Given(list(events), end, extra, once)
+        for attempt in range(_TRIES):
+            head = self._newest(session_id)
+            if head is None or head.get("ended_by") == ARCHIVED:
+                raise UnknownSession(f"No session {session_id!r}.", "Start it first: POST /api/session/start.")
+            if head.get("ended_by") == CONTINUED:  # whoever closed it did not come to write the next one
+                self._go_on(head)
+                continue
+            fresh, size, update = change(head, given, _now())
+            full = size > 0 and head.get("bytes", 0) > 0 and head["bytes"] + size > PART_BYTES
+            written = None if full else update is None or self._write(head, update)
+            if written:
+                return Appended(fresh, len(given.events) - fresh)
+            if written is None:
+                if head.get("bytes") == 0:  # it is empty: the next one would hold no more
+                    raise LlmtrackError(f"Events of {size:,} bytes at once fit into no document.", "Send fewer.")
+                if self._write(head, closing(head, _now())):
+                    self._go_on(head)
+                continue
+            time.sleep(_chance.uniform(0, 0.002 * min(attempt, 25)))  # somebody else wrote: step aside
+        raise StoreUnavailable("A session is written to by too many at once.", "Try again.")
+
+    def _newest(self, session_id: str) -> Document | None:
+        """The head of the document that a session is written to."""
+        with reachable():
+            found = self.sessions.find({"session_id": session_id}, dict.fromkeys(HEAD, 1))
+            return next(found.sort([("part", -1)]).limit(1), None)
+
+    def _write(self, head: Document, update: Document) -> bool | None:
+        """Whether the document was as in `head` and is written now; None when it would become too large."""
+        with reachable():
+            try:
+                return self.sessions.update_one({"_id": head["_id"], "rev": head.get("rev")}, update).matched_count > 0
+            except OperationFailure as error:
+                if error.code in _TOO_LARGE:
+                    return None
+                raise
+
+    def _go_on(self, closed: Document) -> None:
+        """Insert the document after one that is closed, unless somebody else did."""
+        self.allow_parts()
+        with reachable(), contextlib.suppress(DuplicateKeyError):
+            full = self.sessions.find_one({"_id": closed["_id"]}, {"events": 0})
+            if full is not None:
+                self.sessions.insert_one(next_part(full))
+
+    def find(self, session_id: str) -> Document | None:
+        """The whole session without _id, events in order of t; None when there is none."""
+        parts: dict[int, Document] = {}
+        with reachable():
+            for found in self.sessions.find({"session_id": session_id}, {"_id": 0}):
+                parts.setdefault(part_of(found), found)
+        return joined([parts[number] for number in sorted(parts)]) if parts else None
+
+    def owner(self, session_id: str) -> Document | None:
+        """user_id, model_group, experiment_id and start_proof of a session; None when there is none."""
+        with reachable():
+            fields = dict.fromkeys(("session_id", "user_id", "model_group", "experiment_id", "start_proof"), 1)
+            return self.sessions.find_one({"session_id": session_id, "part": None}, {"_id": 0, **fields})
+
+    def delete(self, session_id: str) -> bool:
+        """Delete a session; whether there was one."""
+        with reachable():
+            return self.sessions.delete_many({"session_id": session_id}).deleted_count > 0
+
+    def end_silent(self, silent_after_s: float) -> int:
+        """End sessions of llmtrack's own collector that have been silent this long; return how many.
+
+        Their end_time is their last event, or their start. A later event opens them again.
+        """
+        cutoff = datetime.fromtimestamp(time.time() - silent_after_s, UTC)
+        silent = {"end_time": None, "schema_version": {"$gte": 1}, "updated_at": {"$lt": cutoff}}
+        ended = 0
+        with reachable():
+            for head in self.sessions.find(silent, _ENDED):
+                over = {"$set": {"end_time": last_sign(head), "ended_by": "timeout"}, "$inc": {"rev": 1}}
+                same = {"_id": head["_id"], "rev": head.get("rev"), "end_time": None}
+                ended += self.sessions.update_one(same, over).modified_count
+        return ended
+
+
+def _journalled(given: Document) -> WriteConcern:
+    return WriteConcern(w=given.get("w", "majority"), j=True, wtimeout=given.get("wtimeout"))
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+def _first_line(error: Exception) -> str:
+    """The driver's words without its timeouts and its whole topology."""
+    return re.split(r" \(configured timeouts|, Timeout: |\n", str(error))[0][:200]
+
+
+@contextlib.contextmanager
+def reachable() -> Iterator[None]:
+    """Turns a database that does not answer into StoreUnavailable."""
+    try:
+        yield
+    except (ConnectionFailure, ExecutionTimeout) as error:
+        raise StoreUnavailable(
+            f"The database does not answer: {_first_line(error)}.", "Check MONGODB_URI and that the server runs."
+        ) from None
+    except OperationFailure as error:
+        if isinstance(error, DuplicateKeyError) or error.code in (85, 86):
+            raise
+        raise StoreUnavailable(
+            f"The database refused: {_first_line(error)}.", "Check the user and its rights in MONGODB_URI."
+        ) from None
+    except PyMongoError as error:
+        raise LlmtrackError(f"The database could not do it: {_first_line(error)}.") from None

@@ -1,0 +1,1 @@
+"""Where sessions are read from: databases, files, archives, several of them as one."""

@@ -1,0 +1,72 @@
+"""Files of session documents as a source."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import IO
+
+from llmtrack.session.batch import Batch
+from llmtrack.session.columns import Columns
+from llmtrack.session.document import Document, Head
+from llmtrack.session.filters import Filters
+from llmtrack.session.ids import name
+from llmtrack.session.tally import Broken
+from llmtrack.store.sources.documents import Found, read_documents
+from llmtrack.store.sources.source import BATCH_EVENTS, BATCH_SESSIONS, EVERYTHING, Source, head, newest
+
+
+class FileSource(Source):
+    """Files of session documents: JSONL, JSON arrays, Extended JSON or BSON, gzipped or not (documents.py)."""
+
+    def __init__(
+        self, name: str, files: Sequence[tuple[str, Callable[[], IO[bytes]]]], kept: IO[bytes] | None = None
+    ) -> None:
+        """`files`: how each is called in remarks, and how it is opened. `kept` is closed with the source."""
+        super().__init__(name)
+        self._files = files
+        self._kept = kept
+
+    def close(self) -> None:
+        """Close what was kept of standard input."""
+        if self._kept is not None:
+            self._kept.close()
+
+    def documents(self, filters: Filters = EVERYTHING) -> Iterator[Document]:
+        self.unreadable = Broken()
+        for document in self.usable(self._read(), filters, set()):
+            document.pop("_id", None)
+            yield document
+
+    def batches(self, filters: Filters = EVERYTHING, fields: Iterable[str] | None = ()) -> Iterator[Batch]:
+        columns = Columns(fields)
+        for document in self.documents(filters):
+            columns.add(document)
+            if len(columns) >= BATCH_SESSIONS or columns.events >= BATCH_EVENTS:
+                yield columns.batch(self.unreadable)
+                columns = Columns(columns.fields)
+        yield columns.batch(self.unreadable)
+
+    def find(self, prefix: str, limit: int = 10) -> list[Head]:
+        return newest((found for found in self._heads(EVERYTHING) if found.session_id.startswith(prefix)), limit)
+
+    def get(self, session_id: str) -> Document | None:
+        for document in self.documents():
+            if name(document["session_id"]) == session_id:
+                return document
+        return None
+
+    def newest(self, filters: Filters = EVERYTHING) -> Head | None:
+        return next(iter(newest(self._heads(filters), 1)), None)
+
+    def _heads(self, filters: Filters) -> Iterator[Head]:
+        return (head(document) for document in self.documents(filters))
+
+    def _read(self) -> Iterator[tuple[str, Document]]:
+        for file_name, open_file in self._files:
+            prefix = f"{file_name} " if file_name else ""
+            with open_file() as stream:
+                for found in read_documents(stream):
+                    if isinstance(found, Found):
+                        yield prefix + found.where, found.document
+                    else:
+                        self.unreadable.add("unreadable", f"{prefix}{found.where} ({found.why})")

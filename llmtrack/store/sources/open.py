@@ -1,0 +1,112 @@
+"""Sources: sessions, whatever they lie in, by the name that --source gives."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Final
+from urllib.parse import urlsplit
+
+from llmtrack.errors import UsageError
+from llmtrack.session.filters import Filters
+from llmtrack.store.database.sessions import Store, connect
+from llmtrack.store.sources.files import FileSource
+from llmtrack.store.sources.mongo import MongoSource
+from llmtrack.store.sources.source import MANIFEST, Source
+
+if TYPE_CHECKING:
+    from llmtrack.config import Settings
+
+__all__ = ["Filters", "Source", "open_source"]
+
+EMBEDDED: Final = "embedded"  # names the embedded server, so that it can be read together with an archive
+_SUFFIXES: Final = (".jsonl", ".ndjson", ".json", ".bson")
+
+
+def open_source(uri: str | Sequence[str] | None, settings: Settings, *, stdin: IO[bytes] | None = None) -> Source:
+    """Open what `uri` names: a MongoDB URI, `embedded`, a file or folder of sessions, an archive, `-` (standard input).
+
+    None (or an empty list) means settings.mongodb_uri, else the embedded server; a list means all of them together,
+    each session once. Raises UsageError when one names nothing readable, StoreUnavailable when there is no server.
+    """
+    if not isinstance(uri, str | None):
+        if len(uri) > 1:
+            from llmtrack.store.sources.several import SeveralSources
+
+            return SeveralSources([open_source(each, settings, stdin=stdin) for each in uri])
+        uri = next(iter(uri), None)
+    if uri == EMBEDDED:
+        settings, uri = settings.model_copy(update={"mongodb_uri": None}), None
+    if uri is None:
+        store = connect(settings)
+        named = settings.mongodb_uri.get_secret_value() if settings.mongodb_uri else None
+        return MongoSource(store, _public_name(named, store) if named else EMBEDDED)
+    if uri.startswith(("mongodb://", "mongodb+srv://")):
+        store = Store(uri, None if urlsplit(uri).path.strip("/") else settings.database)
+        return MongoSource(store, _public_name(uri, store))
+    if uri == "-":
+        kept = _kept(stdin or sys.stdin.buffer)
+        return FileSource("-", [("stdin", _opener(Path(kept.name)))], kept)
+    if _is_archive(uri):
+        from llmtrack.store.archive.folder import open_folder
+        from llmtrack.store.sources.archive import ArchiveSource
+
+        return ArchiveSource(open_folder(uri))
+    path = Path(uri)
+    if uri and path.is_dir():
+        return FileSource(uri, [(found.name, _opener(found)) for found in _session_files(path)])
+    if uri and path.exists():
+        return FileSource(uri, [("", _opener(path))])
+    raise UsageError(
+        f"There is no source {uri!r}.",
+        "Give a mongodb:// URI, embedded, a .jsonl, .json or .bson file, a folder of such files, or an archive.",
+    )
+
+
+def _is_archive(uri: str) -> bool:
+    """Whether this names a folder with a manifest, or an object store: nothing else is read from there."""
+    return "://" in uri or (Path(uri) / MANIFEST).is_file()
+
+
+def _public_name(uri: str, store: Store) -> str:
+    """The URI without user, password and options."""
+    parts = urlsplit(uri)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}/{store.database.name}"
+
+
+def _session_files(folder: Path) -> list[Path]:
+    """The files of session documents in a folder; of a mongodump folder, those of `sessions`."""
+    dumped = [folder / name for name in ("sessions.bson", "sessions.bson.gz") if (folder / name).is_file()]
+    found = dumped or sorted(path for path in folder.iterdir() if path.is_file() and _holds_sessions(path.name))
+    if not found:
+        raise UsageError(
+            f"The folder {str(folder)!r} holds no {', '.join(_SUFFIXES)} file (each may end in .gz).",
+            "Name the folder that holds them.",
+        )
+    return found
+
+
+def _holds_sessions(file_name: str) -> bool:
+    plain = file_name.lower().removesuffix(".gz")
+    return plain.endswith(_SUFFIXES) and not plain.startswith(".") and not plain.endswith(".metadata.json")
+
+
+def _opener(path: Path) -> Callable[[], IO[bytes]]:
+    def open_file() -> IO[bytes]:
+        try:
+            return path.open("rb")
+        except OSError as error:
+            raise UsageError(f"{str(path)!r} cannot be read: {error.strerror}.", "Check its permissions.") from None
+
+    return open_file
+
+
+def _kept(stream: IO[bytes]) -> IO[bytes]:
+    """Standard input can be read once; a source may be read again."""
+    kept = tempfile.NamedTemporaryFile(prefix="llmtrack-")  # noqa: SIM115 - the source closes it
+    shutil.copyfileobj(stream, kept)
+    kept.flush()
+    return kept

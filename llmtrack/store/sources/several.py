@@ -1,0 +1,94 @@
+"""Several sources as one: each session once, from the first source that has it.
+
+Databases are read first and archives last. Sessions move from the one to the other: read in this order, one that moves
+meanwhile is met in one of them at least, and counted once if in both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+import numpy as np
+
+from llmtrack.session.batch import Batch, Bools, select
+from llmtrack.session.document import Document, Head
+from llmtrack.session.filters import Filters
+from llmtrack.session.ids import name
+from llmtrack.store.sources.archive import ArchiveSource
+from llmtrack.store.sources.mongo import MongoSource
+from llmtrack.store.sources.source import EVERYTHING, Source, newest
+
+
+class SeveralSources(Source):
+    """The sessions of all these sources."""
+
+    def __init__(self, sources: Sequence[Source]) -> None:
+        super().__init__(" + ".join(source.name for source in sources))
+        self._sources = sorted(sources, key=_turn)
+
+    def close(self) -> None:
+        """Close all of them."""
+        for source in self._sources:
+            source.close()
+
+    def documents(self, filters: Filters = EVERYTHING) -> Iterator[Document]:
+        seen: set[str] = set()
+        for source in self._in_turn(seen):
+            for document in source.documents(filters):
+                session_id = str(name(document["session_id"]))
+                if session_id not in seen:
+                    seen.add(session_id)
+                    yield document
+
+    def batches(self, filters: Filters = EVERYTHING, fields: Iterable[str] | None = ()) -> Iterator[Batch]:
+        wanted = None if fields is None else tuple(fields)
+        seen: set[str] = set()
+        for source in self._in_turn(seen):
+            for batch in source.batches(filters, wanted):
+                ids = batch.sessions["session_id"]
+                known = np.array([session_id in seen for session_id in ids], dtype=bool)
+                seen.update(ids)
+                yield _without(batch, known) if known.any() else batch
+
+    def find(self, prefix: str, limit: int = 10) -> list[Head]:
+        found = {head.session_id: head for source in self._sources for head in source.find(prefix, limit)}
+        return newest(found.values(), limit)
+
+    def get(self, session_id: str) -> Document | None:
+        found = (source.get(session_id) for source in self._sources)
+        return next((document for document in found if document is not None), None)
+
+    def newest(self, filters: Filters = EVERYTHING) -> Head | None:
+        heads = [source.newest(filters) for source in self._sources]
+        return next(iter(newest((head for head in heads if head), 1)), None)
+
+    def _in_turn(self, seen: set[str]) -> Iterator[Source]:
+        """The sources; what one could not read is added when it is done."""
+        self.unreadable.clear()
+        self.unreadable.named.clear()
+        for source in self._sources:
+            if isinstance(source, ArchiveSource):
+                source.skip = seen.copy()
+            try:
+                yield source
+            finally:
+                if isinstance(source, ArchiveSource):
+                    source.skip = set()
+            self.unreadable.update(source.unreadable)
+            self.unreadable.named += source.unreadable.named
+
+
+def _turn(source: Source) -> int:
+    return 0 if isinstance(source, MongoSource) else 2 if isinstance(source, ArchiveSource) else 1
+
+
+def _without(batch: Batch, drop: Bools) -> Batch:
+    """The batch without these sessions."""
+    kept = select(batch, np.repeat(~drop, batch.counts))
+    rows = np.flatnonzero(~drop)
+    kept.sessions = {
+        key: values[rows] if isinstance(values, np.ndarray) else [values[row] for row in rows]
+        for key, values in batch.sessions.items()
+    }
+    kept.counts = kept.counts[rows]
+    return kept

@@ -1,0 +1,95 @@
+"""What a source is: sessions to read, as documents or as batches of columns. A source never writes."""
+
+from __future__ import annotations
+
+import heapq
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import Any, Final, Self
+
+from llmtrack.session.batch import Batch
+from llmtrack.session.document import Document, Head, start_ms, unusable
+from llmtrack.session.filters import Filters
+from llmtrack.session.ids import name
+from llmtrack.session.tally import Broken
+from llmtrack.store.database.continuation import whole
+
+BATCH_SESSIONS: Final = 5_000
+BATCH_EVENTS: Final = 200_000
+EVERYTHING: Final = Filters()
+MANIFEST: Final = "_manifest.jsonl"  # a folder that holds it is an archive
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class Source(ABC):
+    """Sessions to read. `name` is fit to show; `unreadable` counts what the last reading could not use."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.unreadable = Broken()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:  # noqa: B027 - most sources hold nothing open
+        """Close connections and files."""
+
+    @abstractmethod
+    def documents(self, filters: Filters = EVERYTHING) -> Iterator[Document]:
+        """Usable session documents as they are stored, without _id; each session_id once."""
+
+    @abstractmethod
+    def batches(self, filters: Filters = EVERYTHING, fields: Iterable[str] | None = ()) -> Iterator[Batch]:
+        """The same sessions as columns, with these data fields (None: whole data objects).
+
+        At least one batch, each bounded in size.
+        """
+
+    @abstractmethod
+    def find(self, prefix: str, limit: int = 10) -> list[Head]:
+        """Sessions whose id starts with `prefix`, newest first."""
+
+    @abstractmethod
+    def get(self, session_id: str) -> Document | None:
+        """The document with this id, without _id."""
+
+    @abstractmethod
+    def newest(self, filters: Filters = EVERYTHING) -> Head | None:
+        """The session that started last; None when there is none."""
+
+    def usable(
+        self, found: Iterable[tuple[str, Document]], filters: Filters, seen: set[str], unmarked: Iterable[Any] = ()
+    ) -> Iterator[Document]:
+        """The documents that are sessions and wanted, each once (`seen` grows); the others are counted.
+
+        Sessions of several documents are joined; `unmarked`: see `Joiner`.
+        """
+        for where, document in whole(found, unmarked, partial(self.unreadable.add, "part_without_first")):
+            if not filters.matches(document):
+                continue
+            if reason := unusable(document):
+                self.unreadable.add(reason, where)
+                continue
+            session_id = str(name(document["session_id"]))
+            if session_id in seen:
+                self.unreadable.add("duplicate_session", f"{where} ({session_id})")
+                continue
+            seen.add(session_id)
+            yield document
+
+
+def head(document: Document) -> Head:
+    """The head of a usable document."""
+    started = timedelta(milliseconds=start_ms(document) or 0)
+    return Head(str(name(document["session_id"])), _EPOCH + started)
+
+
+def newest(heads: Iterable[Head], limit: int) -> list[Head]:
+    """The heads that started last, the very last one first."""
+    return heapq.nlargest(limit, heads, key=lambda head: (head.start_time, head.session_id))

@@ -1,0 +1,1 @@
+"""What waits on disk until the database takes it."""

@@ -1,0 +1,1 @@
+"""One question and its answer: what the collector and the client of applications both read and record."""

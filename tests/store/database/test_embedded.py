@@ -1,0 +1,119 @@
+"""The embedded server: started by the first, joined by the others, ended after the last, unhurt by SIGKILL."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from llmtrack.errors import StoreUnavailable
+from llmtrack.store.database import embedded
+from llmtrack.store.database.sessions import Store
+
+JOIN = """
+import sys
+from pathlib import Path
+from llmtrack.store.database.embedded import ensure
+print(ensure(Path(sys.argv[1]), 0.5))
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Iterator[Path]:
+    folder = tmp_path / "with a space"
+    yield folder
+    with contextlib.suppress(FileNotFoundError):
+        kill(folder, signal.SIGTERM)
+
+
+def state(folder: Path) -> dict:
+    return json.loads((folder / "embedded.json").read_text())
+
+
+def kill(folder: Path, number: signal.Signals) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(state(folder)["pid"], number)
+
+
+def wait_until(condition, seconds: float = 15) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.05)
+
+
+def gone(pid: int) -> bool:
+    """Ended, or a zombie nobody has waited for."""
+    try:
+        return "\nState:\tZ" in Path(f"/proc/{pid}/status").read_text()
+    except FileNotFoundError:
+        return True
+
+
+def test_starters_at_the_same_instant_end_up_with_one_server(folder: Path) -> None:
+    starters = [
+        subprocess.Popen([sys.executable, "-c", JOIN, str(folder)], stdout=subprocess.PIPE, text=True) for _ in range(4)
+    ]
+    answers = {starter.communicate(timeout=60)[0] for starter in starters}
+    assert answers == {embedded.uri(state(folder)["port"]) + "\n"}
+
+
+def test_it_ends_after_its_last_user_and_keeps_the_data(folder: Path) -> None:
+    with Store(embedded.ensure(folder, linger_s=0.5)) as store:
+        store.start({"session_id": "s", "user_id": "u"})
+        first = state(folder)["pid"]
+        time.sleep(1.5)
+        assert not gone(first), "it ended under a connected user"
+    wait_until(lambda: gone(first))
+    with Store(embedded.ensure(folder, linger_s=0.5)) as store:
+        assert store.find("s")["user_id"] == "u"
+        assert state(folder)["pid"] != first
+
+
+# From here on the linger is longer than a client needs to connect, or to connect again, on a busy machine.
+
+
+def test_a_killed_server_comes_back_at_its_address_with_every_acknowledged_write(folder: Path) -> None:
+    with Store(embedded.ensure(folder, linger_s=8)) as store:
+        store.start({"session_id": "s", "user_id": "u"})
+        for n in range(1, 201):
+            store.append("s", [{"n": n, "t": n, "type": "click", "data": {}}])
+        before = state(folder)
+        kill(folder, signal.SIGKILL)
+        wait_until(lambda: state(folder)["pid"] != before["pid"])
+        assert state(folder)["port"] == before["port"]
+        assert len(store.find("s")["events"]) == 200
+
+
+def test_a_server_whose_keeper_was_killed_too_is_started_anew(folder: Path) -> None:
+    with Store(embedded.ensure(folder, linger_s=30)) as store:
+        store.start({"session_id": "s", "user_id": "u"})
+    orphan, keeper = state(folder)["pid"], state(folder)["keeper"]
+    # the worst moment: it has started the server and not yet written down which
+    (folder / "embedded.json").write_text(json.dumps({**state(folder), "pid": keeper}))
+    os.kill(keeper, signal.SIGKILL)
+    wait_until(lambda: not embedded._keeper_lives(folder))  # its last thread is gone, and its lock with it
+    with Store(embedded.ensure(folder, linger_s=8)) as store:
+        assert store.find("s")["user_id"] == "u"
+    assert state(folder)["pid"] != orphan
+    wait_until(lambda: gone(orphan))
+
+
+def test_a_folder_that_cannot_be_used_says_so(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreUnavailable, match="LLMTRACK_DATA_DIR"):
+        embedded.ensure(tmp_path / "file")
+
+
+def test_a_missing_extra_says_how_to_install_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(StoreUnavailable, match=r"pip install 'llmtrack\[embedded\]', or set MONGODB_URI"):
+        embedded.ensure(tmp_path)
