@@ -22,6 +22,7 @@ TEXTS: Final = frozenset(
     {"text", "selected_text", "chat_session_id", "turn_id", "error", "model", "provider", "activity_state"}
     | {"direction", "target", "page_url", "rating"}
 )
+IDS: Final = frozenset({"chat_session_id", "turn_id"})  # TEXTS that are ids: one text for each, whatever its type
 
 
 @dataclass

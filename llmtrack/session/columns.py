@@ -7,18 +7,20 @@ become floats, and events that cannot be used are counted and named. Nothing her
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable
 from typing import Any, Final
 
 import numpy as np
 
-from llmtrack.session.batch import DATA, ENVIRONMENT, NAMES, NUMBERS, TEXTS, Batch, Ints, select
+from llmtrack.session.batch import DATA, ENVIRONMENT, IDS, NAMES, NUMBERS, TEXTS, Batch, Ints, select
 from llmtrack.session.document import UNKNOWN, Document, device, environment
-from llmtrack.session.ids import names
+from llmtrack.session.ids import name, names, unnamed
 from llmtrack.session.tally import Broken
 from llmtrack.session.times import epoch_ms, times
 from llmtrack.session.values import Floats, Objects, number, numbers, texts
 
+_EVENT_IDS: Final = ("id", "_id", "event_id", "uuid")  # where other writers keep an event's own id
 _NO_OBJECT: Final = ("not an object",)  # stands for the type of an event that is none
 
 
@@ -116,6 +118,7 @@ class Columns:
             types=list(types),
             same=same,
             data=self._data(codes),
+            broken=_unnamed(self._sessions),
         )
         return _without_broken(batch, broken if broken is not None else Broken())
 
@@ -168,6 +171,16 @@ def _session_columns(sessions: list[tuple[Any, ...]]) -> dict[str, list[str] | F
     return found | {"start_ms": numbers(start), "end_ms": numbers(end)}
 
 
+def _unnamed(sessions: list[tuple[Any, ...]]) -> Counter[str]:
+    """Of how many sessions a name is stored that is none: they are shown as unknown, but somebody wrote one down."""
+    found = Counter[str]()
+    for place, key in enumerate(NAMES, 1):
+        values = [session[place] for session in sessions if type(session[place]) is not str]
+        if lost := sum(map(unnamed, values)):
+            found[f"unreadable_{key}"] = lost
+    return found
+
+
 def _or_nan(value: float | None) -> float:
     return float("nan") if value is None else value
 
@@ -181,6 +194,7 @@ def _normal(event: Any) -> Document:
         "t": _or_nan(epoch_ms(event.get("t"))),
         "type": str(kind) if isinstance(kind, str) else None,  # BSON's code is a str that cannot be hashed
         "n": None if math.isnan(n) else n,
+        **{key: event[key] for key in _EVENT_IDS if key in event},
         "data": data if isinstance(data, dict) else {},
     }
 
@@ -191,11 +205,18 @@ def _has_twins(events: list[Document]) -> bool:
 
 
 def _same(events: list[Document]) -> dict[int, int]:
-    """Position → number for events without n that share t, type and data with another one (numbers from 1)."""
+    """Position → number for events without n that are one event, stored twice (numbers from 1).
+
+    They share t, type, data and the id that the writer gave. In a log of whole seconds that is no sign without an id:
+    people click twice in a second.
+    """
+    times = {t for event in events if (t := epoch_ms(event["t"])) is not None}
+    seconds = len(times) > 1 and all(t % 1000 == 0 for t in times)
     alike: dict[Any, list[int]] = {}
     for i, event in enumerate(events):
-        if event.get("n") is None:
-            alike.setdefault((event["t"], event["type"], _frozen(event.get("data") or {})), []).append(i)
+        given = next((_frozen(event[key]) for key in _EVENT_IDS if event.get(key) is not None), None)
+        if event.get("n") is None and not (seconds and given is None):
+            alike.setdefault((event["t"], event["type"], _frozen(event.get("data") or {}), given), []).append(i)
     several = [positions for positions in alike.values() if len(positions) > 1]
     return {i: number for number, positions in enumerate(several, 1) for i in positions}
 
@@ -218,6 +239,8 @@ def _column(key: str, rows: list[Ints], places: list[Ints], values: Objects, tot
     objects = np.empty(total, dtype=object)
     if key == DATA:
         objects[:] = [{} for _ in range(total)]
+    if key in IDS and not {*map(type, chosen)} <= {str}:
+        chosen = [name(value) for value in chosen]
     objects[at] = texts(chosen) if key in TEXTS else np.fromiter(chosen, dtype=object, count=len(chosen))
     return objects
 

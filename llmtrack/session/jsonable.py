@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from llmtrack.session.ids import name
+
 
 def jsonable(value: Any) -> Any:
     """A value as JSON can hold it: times in ISO 8601 with Z, NaN as null, BSON's own types as their text."""
@@ -24,7 +26,7 @@ def jsonable(value: Any) -> Any:
         return [jsonable(member) for member in value]
     if hasattr(value, "item"):  # numpy's scalars
         return jsonable(value.item())
-    return value.hex() if isinstance(value, bytes) else str(value)
+    return name(value) or (value.hex() if isinstance(value, bytes) else str(value))
 
 
 def iso(moment: datetime) -> str:

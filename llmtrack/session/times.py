@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
+from zoneinfo import ZoneInfo
 
 import numpy as np
 
@@ -12,28 +14,36 @@ from llmtrack.session.values import Floats, number
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MS: Final = timedelta(milliseconds=1)
-_SECONDS_FROM: Final = 1e8  # 1e8 to 1e11 is epoch seconds (1973 to 5138); below it, ms since the page was opened
-_MS_FROM: Final = 1e11
+# Which unit a number counts, its size says (from, below, factor, divisor); the smallest are ms since a page opened.
+_UNITS: Final = ((1e8, 1e11, 1e3, 1), (1e14, 1e17, 1, 1e3), (1e17, np.inf, 1, 1e6))  # s, µs, ns
+_ZONE: Final = re.compile(r"(.+?)\s*\[([A-Za-z0-9_+/-]+)\]")  # Java: 2026-11-01T10:00+01:00[Europe/Berlin]
+_UTC: Final = re.compile(r"(.*\d)(?:\s*[+-]00:?00)?\s*(?:UTC|GMT|Z)")  # 2026-11-01 10:00:00 UTC; Go adds +0000 before
+_SCRIPT: Final = re.compile(  # JavaScript: Sun Nov 01 2026 10:00:00 GMT+0100 (Central European Standard Time)
+    r"[A-Z][a-z]{2} ([A-Z][a-z]{2}) (\d\d) (\d{4}) (\d\d:\d\d:\d\d) GMT([+-]\d{4})(?: \(.*\))?"
+)
 
 
 def epoch_ms(value: Any) -> float | None:
     """A time of any shape as epoch ms; None when it is none between 1970 and 2100.
 
-    Takes datetime (naive means UTC), ISO 8601, BSON dates, and numbers or numeric strings in s or ms.
+    Takes datetime (naive means UTC), BSON dates and timestamps, numbers or numeric strings in s, ms, µs or ns, and the
+    texts that ISO 8601, RFC 2822, Java, Go and JavaScript write.
 
-    >>> epoch_ms("2024-10-27T10:00:00Z") == epoch_ms(1730023200) == epoch_ms("1730023200000")
+    >>> epoch_ms("2024-10-27T10:00:00Z") == epoch_ms(1730023200) == epoch_ms("1730023200000000")
     True
     """
     if value is None:
         return None
     if isinstance(value, str):
         value = _number_or_date(value.strip())
+    elif hasattr(value, "as_datetime") and not hasattr(value, "__int__"):  # BSON's timestamp; its dates are always ms
+        value = value.as_datetime()
     if isinstance(value, datetime):
         ms = ((value if value.tzinfo else value.replace(tzinfo=UTC)) - _EPOCH) / _MS
     else:
         ms = number(value)
-        if _SECONDS_FROM <= ms < _MS_FROM and isinstance(value, int | float):  # BSON dates are always ms
-            ms *= 1000
+        if isinstance(value, int | float) or hasattr(value, "to_decimal"):
+            ms = next((ms * factor / divisor for first, below, factor, divisor in _UNITS if first <= ms < below), ms)
     return ms if 0 <= ms < MAX_T_MS else None
 
 
@@ -45,12 +55,38 @@ def _number_or_date(value: str) -> float | datetime | None:
     try:
         return datetime.fromisoformat(value)
     except ValueError:
+        pass
+    try:
+        return _written_out(value)
+    except (
+        ValueError,
+        KeyError,
+        OverflowError,
+        OSError,
+        TypeError,
+        IndexError,
+    ):  # zoneinfo, email
         return None
+
+
+def _written_out(value: str) -> datetime | None:
+    if found := _ZONE.fullmatch(value):
+        moment = datetime.fromisoformat(found[1])
+        return moment if moment.tzinfo else moment.replace(tzinfo=ZoneInfo(found[2]))
+    if found := _SCRIPT.fullmatch(value):
+        return datetime.strptime(" ".join(found.groups()), "%b %d %Y %H:%M:%S %z")
+    if (found := _UTC.fullmatch(value)) and found[1][0].isdigit():
+        return datetime.fromisoformat(found[1]).replace(tzinfo=UTC)
+    from email.utils import parsedate_to_datetime
+
+    return parsedate_to_datetime(value) if value[:1].isalnum() and ":" in value else None
 
 
 def times(values: list[float]) -> Floats:
     """Numbers as epoch ms, NaN where they are no time: `epoch_ms` for many at once."""
     t = np.array(values, dtype=np.float64)
-    t[(t >= _SECONDS_FROM) & (t < _MS_FROM)] *= 1000
+    for first, below, factor, divisor in _UNITS:
+        counted = (t >= first) & (t < below)
+        t[counted] = t[counted] * factor / divisor
     t[~((t >= 0) & (t < MAX_T_MS))] = np.nan
     return t

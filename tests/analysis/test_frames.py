@@ -86,7 +86,14 @@ def test_times_in_an_event_read_as_times_elsewhere() -> None:
 
 
 def test_names_and_numbers_of_any_shape() -> None:
-    assert [name(value) for value in ("a", "", 7, 7.5, None, {}, b"x", True)] == ["a", None, "7", *[None] * 5]
+    assert [name(value) for value in ("a", "", 7, 7.5, None, {}, b"x", True)] == [
+        "a",
+        None,
+        "7",
+        "7.5",
+        *[None] * 3,
+        "true",
+    ]
     assert [number(value) for value in ("7", 7, 7.5)] == [7, 7, 7.5]
     assert all(np.isnan(number(value)) for value in (None, "x", {}, [], True, b"1", "inf", 10**400))
     assert [text(value) for value in ("a\ud800", 5, ["x"], False)] == ["a\ufffd", "5", '["x"]', None]

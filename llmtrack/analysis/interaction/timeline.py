@@ -12,8 +12,8 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 from llmtrack.errors import LlmtrackError
+from llmtrack.session.ids import name
 from llmtrack.session.schema import ACTIVITY, IDLE_AFTER_S, MODEL_RESPONSE, PROMPT
-from llmtrack.session.values import text
 
 LONG_S = 2.0  # a silence longer than this has a name
 
@@ -91,7 +91,7 @@ def answered_prompts(events: Sequence[Event]) -> dict[int, int]:
 
     The rule of pairing.py, for one visit: by turn_id where both have one, else the latest open prompt of the chat.
     """
-    turns = [text(event["data"].get("turn_id")) for event in events]
+    turns = [name(event["data"].get("turn_id")) for event in events]
     named = _matched(events, turns, {})
     rest = _matched(events, _chats(events), named)
     return named | {here: prompt for here, prompt in rest.items() if turns[here] is None or turns[prompt] is None}
@@ -184,7 +184,7 @@ def _matched(events: Sequence[Event], keys: Sequence[str | None], paired: Mappin
 
 def _chats(events: Sequence[Event]) -> list[str]:
     """The chat of each event: the one it names, else the last one named before it, else the first one named."""
-    named = [text(event["data"].get("chat_session_id")) for event in events]
+    named = [name(event["data"].get("chat_session_id")) for event in events]
     chat = next((name for name in named if name is not None), "")
     return [chat := name if name is not None else chat for name in named]
 

@@ -23,6 +23,7 @@ from llmtrack.store.archive.part import Row, lookup, rows
 from llmtrack.store.archive.verify import open_manifest
 from llmtrack.store.database.codec import COLUMNS
 from llmtrack.store.database.continuation import decode, split
+from llmtrack.store.database.query import stored_names
 from llmtrack.store.database.sessions import Store, reachable
 from llmtrack.store.sources.source import EVERYTHING
 
@@ -83,16 +84,17 @@ def _put(store: Store, chunk: list[Row], done: Restored, overwrite: bool, dry_ru
     for parts in several:
         if len(parts) > 1:
             _put_large(store, parts, done, overwrite, dry_run)
-    there = {}
+    there: dict[Any, Any] = {}
     for key in ("_id", "session_id"):  # one after the other: not every server uses indexes for $or
-        missing = [document[key] for document in documents if _key(document["_id"]) not in there]
-        for raw in raw_documents(store, {key: {"$in": missing}}) if missing else ():
+        missing = [document for document in documents if _key(document["_id"]) not in there]
+        ids = [each for document in missing for each in ([document[key]] if key == "_id" else _stored(document))]
+        for raw in raw_documents(store, {key: {"$in": ids}}) if ids else ():
             found = RawBSONDocument(raw, RAW)
-            there[_key(found["_id"])] = there[_key(found.get("session_id"))] = found
+            there[_key(found["_id"])] = there[name(found.get("session_id"))] = found
     fresh: list[Any] = []
     other: list[tuple[Any, Any]] = []
     for document in documents:
-        known = there.get(_key(document["_id"])) or there.get(_key(document["session_id"]))
+        known = there.get(_key(document["_id"])) or there.get(name(document["session_id"]))
         if known is None:
             fresh.append(document)
         elif known.raw == document.raw:
@@ -112,13 +114,13 @@ def _put_large(store: Store, parts: list[Any], done: Restored, overwrite: bool, 
     """Put back a session of several documents; one of which some are there, and equal, is completed."""
     session_id = parts[0]["session_id"]
     archived = {_key(part["_id"]): part.raw for part in parts}
-    there = [RawBSONDocument(raw, RAW) for raw in raw_documents(store, {"session_id": session_id})]
+    there = [RawBSONDocument(raw, RAW) for raw in raw_documents(store, {"session_id": {"$in": _stored(parts[0])}})]
     if any(archived.get(_key(found["_id"])) != found.raw for found in there):
         done.different.append(str(name(session_id)))
         if dry_run or not overwrite:
             return
         with reachable():
-            store.sessions.delete_many({"session_id": session_id})
+            store.sessions.delete_many({"session_id": {"$in": _stored(parts[0])}})
         there = []
         done.overwritten += 1
     elif len(there) == len(parts):
@@ -155,6 +157,10 @@ def _replace(store: Store, other: list[tuple[Any, Any]], done: Restored) -> None
                 store.sessions.delete_one({"_id": _id})
                 store.sessions.insert_one(document)
         done.overwritten += 1
+
+
+def _stored(document: Any) -> list[Any]:
+    return stored_names(str(name(document["session_id"])))
 
 
 def _key(value: object) -> bytes:

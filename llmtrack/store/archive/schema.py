@@ -18,7 +18,7 @@ from bson.datetime_ms import DatetimeMS
 from llmtrack.session.batch import ENVIRONMENT, NAMES, NUMBERS, TEXTS, Batch, Bools, Ints
 from llmtrack.session.columns import Columns
 from llmtrack.session.document import Document, device, environment
-from llmtrack.session.ids import name
+from llmtrack.session.ids import name, unnamed
 from llmtrack.session.values import Floats
 
 FIELDS: Final = (*sorted(NUMBERS), *sorted(TEXTS))  # of an event's data; the others are JSON in `other`
@@ -119,6 +119,7 @@ def _irregular(documents: Sequence[Document], batch: Batch) -> Bools:
     whole = np.isnan(batch.n) | ((batch.n == np.rint(batch.n)) & (np.abs(batch.n) < 2**53))
     odd = (batch.same != 0) | ~_exact(batch.t) | ~whole
     session: Ints = np.repeat(np.arange(sessions), batch.counts)[odd]
+    irregular |= np.array([any(unnamed(document.get(key)) for key in NAMES) for document in documents], dtype=bool)
     found: Bools = irregular | (np.bincount(session, minlength=sessions) > 0)
     return found
 

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any, Final
+from uuid import UUID
 
-from bson import ObjectId
+from bson import Binary, Decimal128, Int64, ObjectId
+from bson.binary import OLD_UUID_SUBTYPE, UUID_SUBTYPE
 
 from llmtrack.session.document import BOT, UNKNOWN
 from llmtrack.session.filters import Filters
+from llmtrack.session.ids import name
 
 _FIELDS: Final = {
     "group": "model_group",
@@ -15,6 +21,9 @@ _FIELDS: Final = {
     "user": "user_id",
     "device": "environment.device",
 }
+_UUID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_NUMBER: Final = re.compile(r"-?[0-9]+(\.[0-9]+)?")
+_DIGITS: Final = 20  # of a 64-bit integer, with its sign
 
 
 def mongo_query(filters: Filters) -> dict[str, Any]:
@@ -36,10 +45,21 @@ def mongo_query(filters: Filters) -> dict[str, Any]:
 
 
 def stored_names(wanted: str) -> list[Any]:
-    """The values that read as this name: writers store ids as text, numbers or ObjectIds."""
-    found: list[Any] = [wanted]
-    if wanted.isascii() and wanted.removeprefix("-").isdigit() and str(int(wanted)) == wanted and len(wanted) < 19:
-        found.append(int(wanted))
+    """The values of every type that read as this text: the inverse of `ids.name`."""
+    return [wanted, *(value for value in _candidates(wanted) if name(value) == wanted)]
+
+
+def _candidates(wanted: str) -> Iterator[Any]:
+    """Values that may read as this text. Equal numbers are equal to a server, whichever type holds them."""
+    if wanted in ("true", "false"):
+        yield wanted == "true"
     if ObjectId.is_valid(wanted):
-        found.append(ObjectId(wanted))
-    return found
+        yield ObjectId(wanted)
+    if _UUID.fullmatch(wanted):
+        yield from (Binary(UUID(wanted).bytes, subtype) for subtype in (UUID_SUBTYPE, OLD_UUID_SUBTYPE))
+    if _NUMBER.fullmatch(wanted):
+        if "." not in wanted and len(wanted) <= _DIGITS and -(2**63) <= int(wanted) < 2**63:
+            yield Int64(wanted)
+        yield float(wanted)
+        with suppress(ArithmeticError):
+            yield Decimal128(wanted)

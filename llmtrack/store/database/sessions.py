@@ -31,6 +31,7 @@ from llmtrack.errors import LlmtrackError, StoreUnavailable, UnknownSession, Usa
 from llmtrack.session.schema import SCHEMA_VERSION
 from llmtrack.store.database.change import HEAD, Given, change, closing, last_sign
 from llmtrack.store.database.continuation import ARCHIVED, CONTINUED, PART_BYTES, joined, next_part, part_of
+from llmtrack.store.database.query import stored_names
 
 if TYPE_CHECKING:
     from llmtrack.config import Settings
@@ -235,7 +236,7 @@ class Store:
         """The whole session without _id, events in order of t; None when there is none."""
         parts: dict[int, Document] = {}
         with reachable():
-            for found in self.sessions.find({"session_id": session_id}, {"_id": 0}):
+            for found in self.sessions.find({"session_id": {"$in": stored_names(session_id)}}, {"_id": 0}):
                 parts.setdefault(part_of(found), found)
         return joined([parts[number] for number in sorted(parts)]) if parts else None
 

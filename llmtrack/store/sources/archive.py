@@ -19,6 +19,7 @@ from llmtrack.session.batch import ENVIRONMENT, NAMES, NUMBERS, Batch, Bools
 from llmtrack.session.columns import Columns
 from llmtrack.session.document import UNKNOWN, Document, Head
 from llmtrack.session.filters import Filters
+from llmtrack.session.ids import name
 from llmtrack.session.tally import Broken
 from llmtrack.session.values import Floats, Objects
 from llmtrack.store.archive.folder import Folder
@@ -106,7 +107,7 @@ class ArchiveSource(Source):
             if row.number in state.dropped:
                 continue
             document = decode(row.raw, codec)
-            if str(document.get("session_id")) not in self.skip:
+            if name(document.get("session_id")) not in self.skip:
                 yield f"{state.part.path} row {row.number}", document
 
     def _heads(self, state: State, filters: Filters) -> Iterator[Head]:

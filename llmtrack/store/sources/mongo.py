@@ -86,8 +86,9 @@ class MongoSource(Source):
                 yield where, document
 
     def find(self, prefix: str, limit: int = 10) -> list[Head]:
-        matching = [{"session_id": {"$regex": "^" + re.escape(prefix)}}, {"session_id": {"$in": stored_names(prefix)}}]
-        return newest(self._heads({"$or": matching}, EVERYTHING), limit)
+        other = {"session_id": {"$not": {"$type": "string"}}}  # numbers, UUIDs: a server cannot compare their text
+        heads = self._heads({"$or": [{"session_id": {"$regex": "^" + re.escape(prefix)}}, other]}, EVERYTHING)
+        return newest((found for found in heads if found.session_id.startswith(prefix)), limit)
 
     def get(self, session_id: str) -> Document | None:
         query = {"session_id": {"$in": stored_names(session_id)}}

@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+from bson import Binary, Decimal128, ObjectId
 
 from llmtrack.cli.drawing.formats import as_json
 from llmtrack.errors import LlmtrackError, UsageError
+from llmtrack.session.ids import name
 from llmtrack.store.archive import forget as forgetting
 from llmtrack.store.archive.folder import open_folder
 from llmtrack.store.archive.forget import forget, plan
@@ -149,3 +152,15 @@ def test_what_is_left_after_all_is_an_error(store: Store, folder: Path, monkeypa
     monkeypatch.setattr(forgetting, "_erase", lambda *_: None)
     with pytest.raises(LlmtrackError, match="Something is left: "):
         forget(store, USER)
+
+
+@pytest.mark.parametrize(
+    "user",
+    [2**60 + 1, 43.0, True, Binary(b"0123456789abcdef", 4), Decimal128("7.5"), ObjectId(b"0123456789ab")],
+    ids=repr,
+)
+def test_a_user_is_forgotten_by_the_id_as_it_is_shown(store: Store, tmp_path: Path, user: Any) -> None:
+    store.sessions.insert_many([session(1, user_id=user), session(2, user_id="other"), session(3, user_id=user)])
+    move(store, tmp_path / "archive", limit=2)
+    assert forget(store, str(name(user))).sessions == 2
+    assert counted(store, tmp_path / "archive") == {"s2": 1}
