@@ -16,11 +16,13 @@ WEB = Path(__file__).parent.parent / "web"
 
 
 def page_routes(settings: Settings, access: Access) -> Blueprint:
-    """GET /, /privacy, /llmtrack.js and /assets/…"""
+    """GET /, /chat/…, /privacy, /llmtrack.js and /assets/…"""
     routes = Blueprint("pages", __name__, template_folder=str(WEB))
 
     @routes.get("/")
-    def index() -> Response:
+    @routes.get("/chat/<path:chat>")
+    def index(chat: str = "") -> Response:
+        # one page for all chats: it reads the name of the chat from its address, and asks for it
         user_id, is_new = access.user(request)
         experiment = settings.experiment or ""
         group = assign(experiment, settings.experiments[experiment].groups, user_id)

@@ -56,8 +56,10 @@ type Decided = Record<string, string | null | undefined>;
 type Decide = (key: string, value: string) => void;
 
 interface Window {
+  katex: Katex;
   llmtrack: {
     sessionId: string | null;
+    token?: string;
     track(type: string, data?: any): void;
     optOut(): void;
     consent(given: boolean): void;
@@ -71,4 +73,15 @@ interface Navigator {
 
 interface Document {
   prerendering?: boolean;
+}
+
+/** KaTeX, as far as the chat page uses it. */
+interface Katex {
+  render(tex: string, element: HTMLElement, options: Record<string, unknown>): void;
+}
+
+/** highlight.js, as far as the chat page uses it. */
+interface Highlighter {
+  getLanguage(name: string): unknown;
+  highlight(code: string, options: { language: string; ignoreIllegals: boolean }): { value: string };
 }

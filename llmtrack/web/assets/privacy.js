@@ -1,6 +1,6 @@
 /** The reader's choice, as the tracker keeps it (docs/tracking.md). This page waits for a consent that nobody gives. */
 
-import { byId } from "./dom.js";
+import { byId } from "./base/dom.js";
 
 const KEYS = ["llmtrack:consent", "llmtrack:optout"];
 const refuse = byId("refuse", HTMLButtonElement);

@@ -48,4 +48,10 @@ def session_id(page: Page) -> str:
 
 def told(prompt: str, answer: str = "An answer.") -> tuple[dict[str, Any], dict[str, Any]]:
     """The two messages of a turn."""
-    return {"role": "user", "text": prompt, "turn_id": "t1"}, {"role": "assistant", "text": answer, "turn_id": "t1"}
+    ids = {"turn_id": f"turn of {prompt}"}
+    return {"role": "user", "text": prompt, **ids}, {"role": "assistant", "text": answer, **ids}
+
+
+def asked_id(server: ChatServer, number: int = 0) -> str:
+    """The id that the page gave its question."""
+    return str(server.queries[number]["turn_id"])

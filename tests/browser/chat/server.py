@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import jinja2
 
@@ -44,6 +45,8 @@ class Reply:
     status: int = 200
     error: str = ""
     citations: list[dict[str, str]] = field(default_factory=list)
+    thinking: tuple[str, ...] = ()
+    done: dict[str, Any] = field(default_factory=dict)
     provider: str = "test"
     tracked: bool = True
     notice: str | None = None
@@ -81,6 +84,7 @@ class ChatServer:
     chats: dict[str, dict[str, Any]] = field(default_factory=dict)
     queries: list[dict[str, Any]] = field(default_factory=list)
     deleted: list[str] = field(default_factory=list)
+    stopped: list[str] = field(default_factory=list)
     _replies: list[Reply] = field(default_factory=list)
 
     def plan(self, reply: Reply) -> Reply:
@@ -95,10 +99,20 @@ class ChatServer:
         at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() - age_s))
         self.chats[chat] = {"sessionId": chat, "title": title, "updated_at": at, "messages": list(messages)}
 
-    def log(self, chat: str, *messages: dict[str, Any]) -> None:
+    def log(self, chat: str, *messages: dict[str, Any], edits: str | None = None) -> None:
+        """Save messages, each in the place of the one of its turn and role; a question that edits ends what followed."""
         if chat not in self.chats:
             self.save(chat, messages[0]["text"])
-        self.chats[chat]["messages"].extend(messages)
+        saved = self.chats[chat]["messages"]
+        if edits:
+            del saved[next(at for at, each in enumerate(saved) if each["turn_id"] == edits) :]
+        for message in messages:
+            here = [at for at, each in enumerate(saved) if _same(each, message)]
+            saved[here[0] if here else len(saved) :] = [message, *saved[here[0] + 1 :]] if here else [message]
+
+
+def _same(saved: dict[str, Any], message: dict[str, Any]) -> bool:
+    return bool((saved["role"], saved["turn_id"]) == (message["role"], message["turn_id"]))
 
 
 @contextmanager
@@ -124,8 +138,8 @@ class _Handler(BaseHTTPRequestHandler):
         """Keep the tests' output quiet."""
 
     def do_GET(self) -> None:
-        server, path = self.chat_server, self.path
-        if path == "/":
+        server, (path, _, words) = self.chat_server, self.path.partition("?q=")
+        if path == "/" or path.startswith("/chat/"):
             page = jinja2.Environment(autoescape=True).from_string((WEB / "index.html").read_text("utf-8"))
             html = page.render(experiment="test", user_id="reader", provider=server.provider)
             self._send(200, html.encode(), "text/html; charset=utf-8")
@@ -134,8 +148,8 @@ class _Handler(BaseHTTPRequestHandler):
         elif path == "/api/chats" and server.chats_fail:
             self._json(503, {"error": "The store is away."})
         elif path == "/api/chats":
-            newest_first = sorted(server.chats.values(), key=lambda chat: chat["updated_at"], reverse=True)
-            self._json(200, {"chats": newest_first})
+            found = [chat for chat in server.chats.values() if unquote(words).lower() in json.dumps(chat).lower()]
+            self._json(200, {"chats": sorted(found, key=lambda chat: chat["updated_at"], reverse=True)})
         elif path.startswith("/api/chats/") and (chat := server.chats.get(path.rsplit("/", 1)[1])):
             self._json(200, chat)
         elif path.startswith("/assets/") and (file := WEB / path.lstrip("/")).is_file():
@@ -149,14 +163,27 @@ class _Handler(BaseHTTPRequestHandler):
         found = self.chat_server.chats.pop(chat, None)
         self._json(204 if found else 404, None)
 
+    def do_PATCH(self) -> None:
+        chat, body = self.chat_server.chats.get(self.path.rsplit("/", 1)[1]), self._body()
+        if chat:
+            chat["title"] = body["title"]
+        self._json(204 if chat else 404, None)
+
+    def _body(self) -> dict[str, Any]:
+        return dict(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+
     def do_POST(self) -> None:
-        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        server = self.chat_server
+        body, server = self._body(), self.chat_server
+        if self.path.endswith("/stop"):
+            server.stopped.append(body["turn_id"])
+            self._json(204, None)
+            return
         reply = server.next_reply()
         server.queries.append(body)
-        turn = {"turn_id": f"turn-{len(server.queries)}", "sessionId": body["sessionId"]}
+        turn = {"turn_id": body["turn_id"], "sessionId": body["sessionId"]}
         turn |= {"provider": reply.provider, "tracked": reply.tracked, "notice": reply.notice}
-        server.log(body["sessionId"], {"role": "user", "text": body["query"], "turn_id": turn["turn_id"]})
+        asked = {"role": "user", "text": body["query"], "turn_id": turn["turn_id"]}
+        server.log(body["sessionId"], asked, edits=body.get("edits"))
         reply.asked.set()
         if reply.status != 200:
             self._json(reply.status, {"error": reply.error} | turn)
@@ -174,6 +201,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Type", "text/event-stream; charset=utf-8")
         self.end_headers()
         self._event("meta", turn)
+        for thought in reply.thinking:
+            self._event("thinking", {"text": thought})
         text = ""
         for piece in reply.pieces():
             text += piece
@@ -181,7 +210,7 @@ class _Handler(BaseHTTPRequestHandler):
         if reply.error:
             self._event("error", {"error": reply.error, "status": 502})
             return
-        done = turn | {"answer": text, "citations": reply.citations}
+        done = turn | {"answer": text, "citations": reply.citations} | reply.done
         self.chat_server.log(turn["sessionId"], {"role": "assistant", "text": text} | done)
         self._event("done", done)
 

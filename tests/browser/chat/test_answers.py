@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from playwright.sync_api import Page, expect
 
-from tests.browser.chat.reader import ask, ask_slowly, button, selected, session_id, tracked
+from tests.browser.chat.reader import ask, ask_slowly, asked_id, button, selected, session_id, tracked
 from tests.browser.chat.server import ChatServer, Reply
 
 
@@ -17,7 +17,7 @@ def test_an_answer_streams_in_and_renders_as_markdown(chat: Page, server: ChatSe
     expect(answer).to_have_attribute("aria-busy", "false")
     expect(answer.locator("p").first).to_have_text("Learning rules from examples: äöü 🙂")
     expect(answer.locator("li")).to_have_text(["one", "two"])
-    assert answer.get_attribute("data-turn-id") == "turn-1"
+    assert answer.get_attribute("data-turn-id") == asked_id(server)
     assert chat.locator("#conversation").get_attribute("data-chat-session-id") == session_id(chat)
 
 
@@ -89,7 +89,7 @@ def test_the_sanitizer_alone_lets_nothing_through(page: Page, server: ChatServer
     hostile = "<p style='x' onclick='y' id=z class=c data-a=b>t<script>1</script><input><img src=x></p><form></form>"
     html = page.evaluate(
         """async (html) => {
-            const { sanitize } = await import("/assets/markdown.js");
+            const { sanitize } = await import("/assets/text/markdown.js");
             const box = document.createElement("div");
             box.append(sanitize(html));
             return box.innerHTML;
@@ -117,9 +117,9 @@ def test_the_copy_button_copies_markdown_and_tells_the_tracker(chat: Page, serve
     assert tracked(chat, "copy") == [
         {
             "selected_text": "Hello, **world**.",
-            "page_url": f"{server.url}/",
+            "page_url": f"{server.url}/chat/{session_id(chat)}",
             "button": True,
-            "turn_id": "turn-1",
+            "turn_id": asked_id(server),
             "chat_session_id": session_id(chat),
         }
     ]
@@ -134,13 +134,13 @@ def test_copying_works_without_the_clipboard_of_secure_pages(chat: Page, server:
     assert tracked(chat, "copy")[0]["selected_text"] == "print(1)\n"
 
 
-def test_thumbs_tell_the_tracker_and_stay_pressed(chat: Page) -> None:
+def test_thumbs_tell_the_tracker_and_stay_pressed(chat: Page, server: ChatServer) -> None:
     answer = ask(chat)
     button(answer, "Good answer").click()
     button(answer, "Bad answer").click()
     expect(button(answer, "Bad answer")).to_have_attribute("aria-pressed", "true")
     expect(button(answer, "Good answer")).to_have_attribute("aria-pressed", "false")
-    ids = {"turn_id": "turn-1", "chat_session_id": session_id(chat)}
+    ids = {"turn_id": asked_id(server), "chat_session_id": session_id(chat)}
     assert tracked(chat, "feedback") == [{"rating": "up", **ids}, {"rating": "down", **ids}]
 
 
@@ -195,15 +195,16 @@ def test_an_empty_answer_says_so(chat: Page, server: ChatServer) -> None:
     expect(ask(chat)).to_contain_text("The answer is empty.")
 
 
-def test_regenerate_replaces_the_last_answer(chat: Page, server: ChatServer) -> None:
+def test_another_answer_takes_the_place_of_the_first_under_the_same_id(chat: Page, server: ChatServer) -> None:
     answer = ask(chat, "again?")
     expect(answer).to_contain_text("Hello, world.")
     server.plan(Reply(text="Another answer."))
     button(answer, "Answer again").click()
     expect(answer).to_contain_text("Another answer.")
     expect(answer).not_to_contain_text("Hello")
-    expect(answer).to_have_attribute("data-turn-id", "turn-2")
-    assert (server.queries[1]["query"], server.queries[1]["regenerate"]) == ("again?", True)
+    first, second = server.queries
+    assert (second["query"], second["turn_id"], second["regenerate"]) == ("again?", first["turn_id"], True)
+    expect(answer).to_have_attribute("data-turn-id", first["turn_id"])
 
 
 def test_an_answer_that_was_not_tracked_says_so(chat: Page, server: ChatServer) -> None:

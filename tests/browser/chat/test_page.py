@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import BrowserContext, Page, ViewportSize, expect
 
-from tests.browser.chat.reader import DESK, PHONE, ask, ask_slowly, button, session_id, told
+from tests.browser.chat.reader import DESK, PHONE, ask, ask_slowly, asked_id, button, session_id, told
 from tests.browser.chat.server import ChatServer, Reply
 
 LONG = "\n\n".join(f"Paragraph {n} of a long answer, with words enough for a line or two." for n in range(60))
@@ -17,9 +17,8 @@ LONG = "\n\n".join(f"Paragraph {n} of a long answer, with words enough for a lin
 
 def test_every_prompt_carries_the_chat_and_the_visit(chat: Page, server: ChatServer) -> None:
     expect(ask(chat, "one")).to_contain_text("Hello, world.")
-    assert server.queries == [
-        {"query": "one", "sessionId": session_id(chat), "trackingSessionId": "user_test_1_a", "stream": True}
-    ]
+    ids = {"sessionId": session_id(chat), "trackingSessionId": "user_test_1_a"}
+    assert server.queries == [{"query": "one", "turn_id": asked_id(server), "stream": True, **ids}]
 
 
 def test_the_keyboard_is_enough(chat: Page, server: ChatServer) -> None:

@@ -46,11 +46,11 @@ def test_a_tab_that_comes_back_shows_what_other_tabs_have_saved(chat: Page, serv
 
 def test_a_saved_chat_opens_and_goes_on(chat: Page, server: ChatServer) -> None:
     half, failed = told("half"), told("more", "It began")
-    half[1]["partial"] = True
+    half[1]["stopped"] = half[1]["partial"] = True
     failed[1]["error"] = "No credentials."
     server.save("old", "An old one", *told("before"), *half, *failed)
     chat.reload()
-    chat.get_by_role("button", name="An old one", exact=False).first.click()
+    chat.get_by_role("link", name="An old one", exact=False).first.click()
     expect(chat.locator(".question")).to_have_text(["before", "half", "more"])
     expect(chat.locator(".answer").nth(1)).to_contain_text("Stopped.")
     expect(chat.locator(".answer").nth(2)).to_contain_text("It began")
@@ -127,7 +127,7 @@ def test_ages_are_told_by_the_days_of_the_reader(
 ) -> None:
     page = new_context(timezone_id=zone).new_page()
     page.goto(server.url)
-    ago = "async ([then, now]) => (await import('/assets/time.js')).ago(then, Date.parse(now))"
+    ago = "async ([then, now]) => (await import('/assets/base/time.js')).ago(then, Date.parse(now))"
     assert page.evaluate(ago, [then, now]) == words
 
 

@@ -1,6 +1,10 @@
-/** The message box: Enter sends, Shift+Enter starts a line, and Send turns into Stop while an answer is written. */
+/**
+ * The message box: Enter sends, Shift+Enter starts a line (as Enter does on a phone), and Send turns into Stop while an
+ * answer is written.
+ */
 
-import { byId } from "./dom.js";
+import { byId } from "../base/dom.js";
+import { composing, touch } from "../base/keys.js";
 
 export class Composer {
   #form = byId("composer", HTMLFormElement);
@@ -14,10 +18,10 @@ export class Composer {
    * @param {() => void} stop
    */
   constructor(send, stop) {
+    if (touch.matches) this.#prompt.enterKeyHint = "enter";
     this.#prompt.addEventListener("input", () => this.#fit());
     this.#prompt.addEventListener("keydown", (event) => {
-      // Enter that ends the composition of a character (Japanese, Chinese, …) is not meant for the form.
-      if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
+      if (event.key !== "Enter" || event.shiftKey || touch.matches || composing(event)) return;
       event.preventDefault();
       this.#form.requestSubmit();
     });

@@ -3,13 +3,17 @@
  * switched off by the reader, and the chat works all the same.
  */
 
-/** @typedef {{sessionId: string | null, track: (type: string, data: object) => void}} Tracker */
-
-/** @returns {Tracker | undefined} */
-const tracker = () => /** @type {any} */ (window).llmtrack;
+/** @returns {Window["llmtrack"] | undefined} */
+const tracker = () => window.llmtrack;
 
 /** The id of this visit, or null when it is not tracked. */
 export const trackingSessionId = () => tracker()?.sessionId ?? null;
+
+/** What a question says of the visit. The token proves that it is ours, where another tab has changed the cookie. */
+export function visit() {
+  const token = tracker()?.token;
+  return { trackingSessionId: trackingSessionId(), ...(token ? { token } : {}) };
+}
 
 /**
  * @param {string} type

@@ -1,6 +1,6 @@
 /** On a phone the list of chats is a drawer over the page; what lies behind it is out of reach meanwhile. */
 
-import { byId } from "./dom.js";
+import { byId } from "../base/dom.js";
 
 const PHONE = "(max-width: 48rem)";
 

@@ -3,6 +3,9 @@
  * that only grows keeps the reader's selection inside it.
  */
 
+import { sourceOf } from "./drawn.js";
+import { ATTRIBUTES } from "./markdown.js";
+
 /**
  * @param {ParentNode & Node} current what the page shows
  * @param {ParentNode & Node} next what it should show; its nodes may be moved into `current`
@@ -22,9 +25,11 @@ export function morph(current, next) {
  * @param {ChildNode} fresh
  */
 function morphNode(old, fresh) {
-  if (old instanceof Text && fresh instanceof Text) retext(old, fresh.data);
-  else if (old instanceof Element && fresh instanceof Element && sameTag(old, fresh)) morph(old, fresh);
-  else old.replaceWith(fresh);
+  if (old instanceof Text && fresh instanceof Text) return retext(old, fresh.data);
+  if (!(old instanceof Element && fresh instanceof Element && sameTag(old, fresh))) return old.replaceWith(fresh);
+  const source = sourceOf(old);
+  if (source === undefined) morph(old, fresh);
+  else if (source !== fresh.textContent) old.replaceWith(fresh);
 }
 
 /**
@@ -39,7 +44,9 @@ function retext(node, text) {
 }
 
 /**
+ * Whether two tags are the same to an answer's markdown; further attributes are states that the page noted.
  * @param {Element} a
  * @param {Element} b
  */
-const sameTag = (a, b) => a.cloneNode(false).isEqualNode(b.cloneNode(false));
+const sameTag = (a, b) =>
+  a.nodeName === b.nodeName && [...ATTRIBUTES, "class"].every((name) => a.getAttribute(name) === b.getAttribute(name));

@@ -1,6 +1,6 @@
 /** Follows a growing answer, but only while the reader is at its end. */
 
-import { byId } from "./dom.js";
+import { byId } from "../base/dom.js";
 
 const AT_END_PX = 40;
 

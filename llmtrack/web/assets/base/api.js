@@ -1,16 +1,19 @@
 /** The calls to the collector. Whatever fails is thrown as a Problem with a sentence for the reader. */
 
-import { EventSourceParserStream } from "./vendor/eventsource-parser/stream.js";
+import { EventSourceParserStream } from "../vendor/eventsource-parser/stream.js";
 
 /**
  * @typedef {{title?: string, url: string}} Citation
- * @typedef {{query: string, sessionId: string, trackingSessionId: string | null, regenerate?: boolean}} Question
+ * @typedef {{query: string, sessionId: string, turn_id: string, trackingSessionId: string | null, token?: string,
+ *   regenerate?: boolean, edits?: string}} Question `turn_id` names the question: asked again it is the same turn
  * @typedef {{turn_id?: string, provider?: string, tracked?: boolean, notice?: string | null}} Meta
- * @typedef {Meta & {answer: string, citations?: Citation[]}} Answer
- * @typedef {{event: "meta", data: Meta} | {event: "token", data: {text: string}} | {event: "done", data: Answer}} Step
+ * @typedef {{partial?: boolean, stopped?: boolean, finish_reason?: string | null, thinking_ms?: number}} Outcome
+ * @typedef {Meta & Outcome & {answer: string, citations?: Citation[]}} Answer
+ * @typedef {{event: "meta", data: Meta} | {event: "thinking" | "token", data: {text: string}} |
+ *   {event: "done", data: Answer}} Step
  * @typedef {{sessionId: string, title: string, updated_at: string}} SavedChat
- * @typedef {{role: "user" | "assistant", text?: string, turn_id?: string, citations?: Citation[], error?: string,
- *   partial?: boolean, provider?: string}} Message
+ * @typedef {Meta & Outcome & {role: "user" | "assistant", text?: string, thinking?: string, citations?: Citation[],
+ *   error?: string, writing?: boolean}} Message `writing`: the answer is not whole yet
  */
 
 const NO_SERVER = "The server did not answer. Check the connection, then try again.";
@@ -21,12 +24,13 @@ export class Problem extends Error {
   /**
    * @param {string} message
    * @param {Meta} [meta]
-   * @param {number} [status]
+   * @param {number} [status] 0 when the connection failed
    */
   constructor(message, meta = {}, status = 0) {
     super(message);
     this.meta = meta;
     this.status = status;
+    this.lost = status === 0;
   }
 }
 
@@ -50,16 +54,19 @@ export async function* ask(question, signal) {
   let done = false;
   for await (const { event, data } of events(response)) {
     const step = /** @type {any} */ ({ event, data: JSON.parse(data) });
-    if (event === "error") throw new Problem(step.data.error, step.data, step.data.status);
+    if (event === "error") throw new Problem(step.data.error, step.data, step.data.status ?? 502);
     done ||= event === "done";
     yield step;
   }
   if (!done) throw new Problem(BROKEN_OFF);
 }
 
-/** @returns {Promise<SavedChat[]>} newest first */
-export async function savedChats() {
-  return (await (await call("/api/chats")).json()).chats;
+/**
+ * @param {string} words only chats in whose title or texts they stand; all when empty
+ * @returns {Promise<SavedChat[]>} newest first
+ */
+export async function savedChats(words) {
+  return (await (await call(words ? `/api/chats?q=${encodeURIComponent(words)}` : "/api/chats")).json()).chats;
 }
 
 /**
@@ -68,7 +75,7 @@ export async function savedChats() {
  */
 export async function savedChat(id) {
   try {
-    return await (await call(`/api/chats/${encodeURIComponent(id)}`)).json();
+    return await (await call(chatPath(id))).json();
   } catch (problem) {
     if (problem instanceof Problem && problem.status === 404) return null;
     throw problem;
@@ -81,11 +88,34 @@ export async function savedChat(id) {
  */
 export async function deleteChat(id) {
   try {
-    await call(`/api/chats/${encodeURIComponent(id)}`, { method: "DELETE", keepalive: true });
+    await call(chatPath(id), { method: "DELETE", keepalive: true });
   } catch (problem) {
     if (!(problem instanceof Problem && problem.status === 404)) throw problem;
   }
 }
+
+/**
+ * @param {string} id
+ * @param {string} title
+ */
+export async function renameChat(id, title) {
+  const body = JSON.stringify({ title });
+  await call(chatPath(id), { method: "PATCH", headers: { "Content-Type": "application/json" }, body });
+}
+
+/**
+ * Stop an answer that is being written, whoever asked for it. One that is whole already is no failure.
+ * @param {string} id the chat
+ * @param {string} turn
+ */
+export async function stopAnswer(id, turn) {
+  const body = JSON.stringify({ turn_id: turn });
+  const headers = { "Content-Type": "application/json" };
+  await call(`${chatPath(id)}/stop`, { method: "POST", headers, body, keepalive: true }).catch(() => {});
+}
+
+/** @param {string} id */
+const chatPath = (id) => `/api/chats/${encodeURIComponent(id)}`;
 
 /**
  * @param {string} path
