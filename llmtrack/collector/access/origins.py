@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from urllib.parse import urlsplit
 
-from flask import Request, Response
+from flask import Blueprint, Request, Response, request
 
 from llmtrack.collector.errors import Denied
 from llmtrack.config import Settings
@@ -18,6 +18,20 @@ CONTENT_SECURITY_POLICY = (
     "default-src 'self'; script-src 'self'; object-src 'none'; base-uri 'none'; frame-ancestors 'none'; "
     "form-action 'self'; img-src 'self' data:"
 )
+
+
+def own_pages_only(routes: Blueprint) -> None:
+    """Guard routes that a cookie authorises: for the collector's own pages, and kept by no cache."""
+
+    @routes.before_request
+    def guard() -> None:
+        must_be_own_page(request)
+        must_be_json(request)
+
+    @routes.after_request
+    def private(response: Response) -> Response:
+        response.headers["Cache-Control"] = "no-store"
+        return response
 
 
 def must_be_own_page(request: Request) -> None:
@@ -42,8 +56,8 @@ def must_be_listed(request: Request, settings: Settings) -> None:
 
 
 def must_be_json(request: Request) -> None:
-    """Raise Denied for a POST that is not application/json, which is what a form of any page can send."""
-    if request.method == "POST" and not request.is_json:
+    """Raise Denied for a body that is not application/json, which is what a form of any page can send."""
+    if request.method in ("POST", "PATCH") and not request.is_json:
         raise Denied(415, f"The body is {request.mimetype or 'of no type'!r}.", "Send Content-Type: application/json.")
 
 

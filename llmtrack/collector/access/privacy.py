@@ -132,7 +132,15 @@ class UnsavedChats(Chats):
         """None: each question is asked on its own."""
         return []
 
-    def ask(self, user_id: str, chat_session_id: str, turn: Document, *, instead_of: str | None = None) -> None:
+    def ask(
+        self,
+        user_id: str,
+        chat_session_id: str,
+        turn: Document,
+        *,
+        instead_of: str | None = None,
+        edits: str | None = None,
+    ) -> None:
         """Keep nothing."""
 
     def answer(self, user_id: str, chat_session_id: str, turn_id: str, answer: Document) -> None:

@@ -1,4 +1,4 @@
-"""The chat: POST /query asks the group's model (one body, or server-sent events); /api/chats are the saved chats."""
+"""The chat: POST /query asks the group's model (one body, or server-sent events)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,6 @@ from llmtrack.collector.access.rates import RateLimits
 from llmtrack.collector.chat.budget import Budget
 from llmtrack.collector.chat.record import Record
 from llmtrack.collector.chat.turn import Turn, answer
-from llmtrack.collector.errors import Refused
 from llmtrack.collector.ingest.assignment import group_for
 from llmtrack.collector.ingest.bodies import QueryBody
 from llmtrack.collector.ingest.reading import read_body
@@ -39,13 +38,10 @@ def chat_routes(
     rates: RateLimits,
     budget: Budget,
 ) -> Blueprint:
-    """POST /query, GET /api/chats, GET and DELETE /api/chats/<sessionId>."""
+    """POST /query."""
     routes = Blueprint("chat", __name__)
 
-    @routes.before_request
-    def guard() -> None:
-        origins.must_be_own_page(request)
-        origins.must_be_json(request)
+    origins.own_pages_only(routes)
 
     @routes.post("/query")
     def query() -> ResponseReturnValue:
@@ -82,28 +78,6 @@ def chat_routes(
             access.set_cookie(response, user_id, secure=request.is_secure)
         return response
 
-    @routes.get("/api/chats")
-    def saved() -> ResponseReturnValue:
-        return jsonify(chats=chats.newest(access.user(request)[0]))
-
-    @routes.get("/api/chats/<session_id>")
-    def read(session_id: str) -> ResponseReturnValue:
-        chat = chats.get(access.user(request)[0], session_id)
-        if chat is None:
-            raise _unknown(session_id)
-        return jsonify(chat)
-
-    @routes.delete("/api/chats/<session_id>")
-    def delete(session_id: str) -> ResponseReturnValue:
-        if not chats.delete(access.user(request)[0], session_id):
-            raise _unknown(session_id)
-        return "", 204
-
-    @routes.after_request
-    def private(response: Response) -> Response:
-        response.headers["Cache-Control"] = "no-store"
-        return response
-
     return routes
 
 
@@ -121,7 +95,3 @@ def _events(turn: Turn, first: str, pieces: Generator[str]) -> Iterator[bytes]:
 
 def _event(name: str, data: dict[str, Any]) -> bytes:
     return b"event: %s\ndata: %s\n\n" % (name.encode(), orjson.dumps(data))
-
-
-def _unknown(session_id: str) -> Refused:
-    return Refused(404, f"There is no chat {session_id!r}.", "See GET /api/chats.")

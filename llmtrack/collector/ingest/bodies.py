@@ -119,3 +119,9 @@ class QueryBody(Body):
         if not value.strip():
             raise ValueError("must not be empty")
         return well_formed(value)
+
+
+class ChatBody(Body):
+    """PATCH /api/chats/{session_id}: the chat's new title."""
+
+    title: Name

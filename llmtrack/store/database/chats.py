@@ -9,6 +9,7 @@ turn, so that two requests in the same chat never undo each other's.
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from typing import Any
 
@@ -18,6 +19,8 @@ from llmtrack.store.database.sessions import Document, Store, reachable
 
 MAX_LISTED = 200
 TITLE_LENGTH = 80
+SEARCHED = ("title", "turns.text", "turns.answer.text")
+MAX_WORDS = 20
 
 
 class Chats:
@@ -37,14 +40,25 @@ class Chats:
             chat = self._chats.find_one({"_id": _key(user_id, chat_session_id)}, {"turns": {"$slice": -last}})
         return list(chat["turns"]) if chat else []
 
-    def ask(self, user_id: str, chat_session_id: str, turn: Document, *, instead_of: str | None = None) -> None:
+    def ask(
+        self,
+        user_id: str,
+        chat_session_id: str,
+        turn: Document,
+        *,
+        instead_of: str | None = None,
+        edits: str | None = None,
+    ) -> None:
         """Add a turn that has no answer yet, or put it in the place of the turn that it repeats.
 
-        `turn` is {"turn_id", "t", "text"}. The first one makes the chat and its title.
+        `turn` is {"turn_id", "t", "text"}. The first one makes the chat and its title. One that `edits` another takes
+        the place of that and of all that followed it.
         """
         key, now = _key(user_id, chat_session_id), datetime.now(UTC)
         with reachable():
             if instead_of and self._set(key, instead_of, {"turns.$": turn}):
+                return
+            if edits and self._edit(key, edits, turn):
                 return
             new = {
                 "user_id": user_id,
@@ -63,15 +77,34 @@ class Chats:
         with reachable():
             self._set(_key(user_id, chat_session_id), turn_id, {"turns.$.answer": answer})
 
+    def _edit(self, key: str, old: str, turn: Document) -> bool:
+        chat = self._chats.find_one({"_id": key}, {"title": 1, "turns.turn_id": 1, "turns.text": 1}) or {"turns": []}
+        place = next((at for at, each in enumerate(chat["turns"]) if each["turn_id"] == old), None)
+        if place is None:
+            return False
+        values: Document = {"updated_at": datetime.now(UTC)}
+        if place == 0 and chat["title"] == _title(chat["turns"][0]["text"]):  # the reader gave it no other
+            values["title"] = _title(turn["text"])
+        push = {"turns": {"$each": [turn], "$position": place, "$slice": place + 1}}
+        unchanged = {"_id": key, f"turns.{place}.turn_id": old}
+        return self._chats.update_one(unchanged, {"$push": push, "$set": values}).matched_count > 0
+
     def _set(self, key: str, turn_id: str, values: Document) -> bool:
         values = {**values, "updated_at": datetime.now(UTC)}
         return self._chats.update_one({"_id": key, "turns.turn_id": turn_id}, {"$set": values}).matched_count > 0
 
-    def newest(self, user_id: str) -> list[Document]:
-        """The user's chats, the one used last first, at most 200: sessionId, title, times, number of turns."""
+    def newest(self, user_id: str, words: str = "") -> list[Document]:
+        """The user's chats, the one used last first, at most 200: sessionId, title, times, number of turns.
+
+        With `words` only those in whose title, questions and answers all of them stand, in whatever case.
+        """
         fields = {"chat_session_id": 1, "title": 1, "created_at": 1, "updated_at": 1, "turns.turn_id": 1}
         with reachable():
-            found = self._chats.find({"user_id": user_id}, fields).sort([("updated_at", -1)]).limit(MAX_LISTED)
+            found = (
+                self._chats.find({"user_id": user_id, **_holding(words)}, fields)
+                .sort([("updated_at", -1)])
+                .limit(MAX_LISTED)
+            )
             return [{**_head(chat), "turns": len(chat["turns"])} for chat in found]
 
     def get(self, user_id: str, chat_session_id: str) -> Document | None:
@@ -82,6 +115,12 @@ class Chats:
             return None
         return {**_head(chat), "messages": [message for turn in chat["turns"] for message in _messages(turn)]}
 
+    def rename(self, user_id: str, chat_session_id: str, title: str) -> bool:
+        """Give a chat another title, cut to 80 characters; whether the user has it. It keeps its place in the list."""
+        with reachable():
+            named = {"$set": {"title": _title(title)}}
+            return self._chats.update_one({"_id": _key(user_id, chat_session_id)}, named).matched_count > 0
+
     def delete(self, user_id: str, chat_session_id: str) -> bool:
         """Delete a chat; whether the user had it."""
         with reachable():
@@ -90,6 +129,12 @@ class Chats:
 
 def _key(user_id: str, chat_session_id: str) -> str:
     return f"{user_id}:{chat_session_id}"  # a user id holds no colon, so no two pairs share a key
+
+
+def _holding(words: str) -> Document:
+    patterns = [{"$regex": re.escape(word), "$options": "i"} for word in words.replace("\0", " ").split()[:MAX_WORDS]]
+    found = [{"$or": [{place: pattern} for place in SEARCHED]} for pattern in patterns]
+    return {"$and": found} if found else {}
 
 
 def _title(prompt: str) -> str:

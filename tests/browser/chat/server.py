@@ -100,7 +100,7 @@ class ChatServer:
         self.chats[chat] = {"sessionId": chat, "title": title, "updated_at": at, "messages": list(messages)}
 
     def log(self, chat: str, *messages: dict[str, Any], edits: str | None = None) -> None:
-        """Save messages, each in the place of the one of its turn and role; a question that edits ends what followed."""
+        """Save messages, each in the place of its turn's; a question that edits ends what followed."""
         if chat not in self.chats:
             self.save(chat, messages[0]["text"])
         saved = self.chats[chat]["messages"]

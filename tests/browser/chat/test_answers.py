@@ -103,7 +103,7 @@ def test_sources_are_listed_under_the_answer(chat: Page, server: ChatServer) -> 
     server.plan(
         Reply(citations=[{"title": "A book", "url": "https://example.org/b"}, {"url": "https://example.org/c"}])
     )
-    links = ask(chat).get_by_role("region", name="Sources").get_by_role("link")
+    links = ask(chat).get_by_role("group", name="Sources").get_by_role("link")
     expect(links).to_have_text(["A book", "example.org"])
     expect(links.first).to_have_attribute("rel", "noopener noreferrer")
 

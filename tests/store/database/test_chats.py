@@ -118,3 +118,70 @@ def test_a_database_that_is_away_is_named() -> None:
         pytest.raises(StoreUnavailable, match="does not answer"),
     ):
         Chats(store).newest("ann")
+
+
+def texts(chats: Chats, chat: str = "c1") -> list[str]:
+    found = chats.get("ann", chat)
+    return [message["text"] for message in found["messages"]] if found else []
+
+
+def test_an_edited_question_takes_the_place_of_all_that_followed(chats: Chats) -> None:
+    for number, text in enumerate(("One?", "Two?", "Three?")):
+        chats.ask("ann", "c1", turn(number, text))
+        chats.answer("ann", "c1", f"turn-{number}", {"t": 9, "text": f"To {text}"})
+    chats.ask("ann", "c1", turn(7, "Second?"), edits="turn-1")
+    assert texts(chats) == ["One?", "To One?", "Second?"]
+    assert chats.newest("ann")[0]["title"] == "One?"
+    chats.ask("ann", "c1", turn(8, "First?"), edits="turn-0")
+    assert texts(chats) == ["First?"]
+    assert chats.newest("ann")[0]["title"] == "First?"
+
+
+def test_an_edit_of_what_is_not_there_is_a_new_question(chats: Chats) -> None:
+    chats.ask("ann", "c1", turn(1, "One?"), edits="turn-0")
+    chats.ask("ann", "c1", turn(2, "Two?"), edits="of another chat")
+    assert texts(chats) == ["One?", "Two?"]
+
+
+def test_a_title_that_was_given_stays(chats: Chats) -> None:
+    chats.ask("ann", "c1", turn(1, "What is a vector?"))
+    chats.ask("ann", "c2", turn(1, "Newer"))
+    assert chats.rename("ann", "c1", "Vectors " * 20)
+    chats.ask("ann", "c1", turn(2, "What is a matrix?"), edits="turn-1")
+    title = next(chat["title"] for chat in chats.newest("ann") if chat["sessionId"] == "c1")
+    assert title.startswith("Vectors Vectors")
+    assert len(title) <= 80
+
+
+def test_renaming_changes_no_place_in_the_list_and_no_chat_of_others(chats: Chats) -> None:
+    chats.ask("ann", "c1", turn(1, "Old"))
+    chats.ask("ann", "c2", turn(1, "New"))
+    assert chats.rename("ann", "c1", "  The\n old one ")
+    assert [chat["title"] for chat in chats.newest("ann")] == ["New", "The old one"]
+    assert not chats.rename("bob", "c1", "Mine")
+    assert not chats.rename("ann", "c9", "Nothing")
+
+
+FOUND = {
+    "in a title": ("vectors", ["c1"]),
+    "in a question": ("ORANGE", ["c1"]),
+    "in an answer": ("arrow", ["c1"]),
+    "in another alphabet": ("привет", ["c2"]),
+    "every word": ("orange  arrow", ["c1"]),
+    "one word missing": ("orange nothing", []),
+    "signs of patterns": (".*", []),
+    "signs as they stand": ("a+b (c)", ["c2"]),
+    "a bracket": ("(", ["c2"]),
+    "no word": ("   ", ["c2", "c1"]),
+    "a zero byte": ("ora\0nge", ["c1"]),
+}
+
+
+@pytest.mark.parametrize(("words", "found"), FOUND.values(), ids=FOUND)
+def test_chats_are_found_by_title_question_and_answer(chats: Chats, words: str, found: list[str]) -> None:
+    chats.ask("ann", "c1", turn(1, "An orange?"))
+    chats.answer("ann", "c1", "turn-1", {"t": 5, "text": "No, an Arrow."})
+    chats.rename("ann", "c1", "About Vectors")
+    chats.ask("ann", "c2", turn(1, "Привет, a+b (c)"))
+    chats.ask("bob", "c3", turn(1, "orange arrow vectors привет a+b (c)"))
+    assert [chat["sessionId"] for chat in chats.newest("ann", words)] == found

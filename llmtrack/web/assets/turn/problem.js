@@ -25,7 +25,7 @@ export function citations(sources) {
     if (!web) return el("li", {}, text);
     return el("li", {}, el("a", { href: url, target: "_blank", rel: "noopener noreferrer", title: url }, text));
   });
-  return el("section", { class: "citations", "aria-label": "Sources" }, el("h3", {}, "Sources"), el("ol", {}, ...items));
+  return el("div", { class: "citations", role: "group", "aria-label": "Sources" }, el("h3", {}, "Sources"), el("ol", {}, ...items));
 }
 
 /**

@@ -40,7 +40,7 @@ export class Turn {
     this.chatId = chatId;
     this.again = () => wishes.again(this);
     this.body = this.#newBody();
-    this.answer = el("section", { class: "answer", "aria-label": "Answer" });
+    this.answer = el("div", { class: "answer", role: "group", "aria-label": "Answer" });
     const question = new Question(prompt, (text) => wishes.edit(this, text));
     this.element = el("li", { class: "turn" }, el("h2", { class: "visually-hidden" }, "You asked"), question.element, this.answer);
     this.start();
