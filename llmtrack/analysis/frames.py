@@ -1,7 +1,7 @@
 """Frames: sessions as tidy, clean tables: one row a session, one row an event.
 
 Cleaning, in this order, each step counted: duplicates; order of time; clocks that disagree, then events out of range;
-negative latencies; sessions without an end. The counts are part of every report.
+negative latencies; sessions without an end; chats that begin late. The counts are part of every report.
 """
 
 from __future__ import annotations
@@ -15,11 +15,12 @@ import numpy as np
 import pandas as pd
 from pandas.api.types import union_categoricals
 
+from llmtrack.analysis.clocks import late_chats, placed
 from llmtrack.errors import LlmtrackError
 from llmtrack.session.batch import DATA, Batch, Bools, Ints, select
 from llmtrack.session.columns import Columns
 from llmtrack.session.document import Document, environment, unusable
-from llmtrack.session.schema import SILENT_AFTER_S
+from llmtrack.session.schema import CHAT, SILENT_AFTER_S
 from llmtrack.session.values import Floats, number
 
 NEAR_MS: Final = 5 * 60 * 1000  # clocks this close agree
@@ -104,6 +105,15 @@ def clean(batch: Batch, now: datetime) -> Frames:
     end_estimated = endless & ~np.isnan(end)
     still = endless & (np.where(counts > 0, last_t, start) > _ms(now) - OPEN_MS)
 
+    codes = batch.type_codes[order]
+    if CHAT in columns or DATA in columns:  # else nobody knows whose first prompt it is
+        late = late_chats(batch.types, codes, session, t, columns)
+        repaired["chat_begun_late"] = len(late)
+        if late:
+            again, t = placed(late, t)
+            order, codes = np.arange(len(batch.t))[order][again], codes[again]
+            columns = {key: values[again] for key, values in columns.items()}
+
     excluded.update(duplicates=int(duplicates.sum()), out_of_range=int(dropped.sum()))
     repaired.update(
         inversions=int(inversions.sum()),
@@ -125,7 +135,7 @@ def clean(batch: Batch, now: datetime) -> Frames:
         inversions=inversions,
         out_of_range=dropped,
     )
-    kinds = pd.Categorical.from_codes(batch.type_codes[order], categories=pd.Index(batch.types, dtype="str"))
+    kinds = pd.Categorical.from_codes(codes, categories=pd.Index(batch.types, dtype="str"))
     typed = {key: pd.Series(values, dtype=values.dtype) for key, values in columns.items()}  # objects stay objects
     events = pd.DataFrame({"session": session, "pos": batch.pos[order], "t": t, "type": kinds, **typed}, copy=False)
     return Frames(table, events, dict(excluded), dict(repaired))

@@ -39,6 +39,7 @@ _REASONS = {  # one and several; other reasons show as they are called
     "start_estimated": ("missing start", "missing starts"),
     "end_before_start": ("end before its start", "ends before their start"),
     "clock_shifted": ("clock that disagreed", "clocks that disagreed"),
+    "chat_begun_late": ("chat that began after its first prompt", "chats that began after their first prompt"),
     "negative_latency": ("negative latency", "negative latencies"),
 }
 FILE_WIDTH = 100  # columns of a table in a file

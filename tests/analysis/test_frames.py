@@ -37,6 +37,53 @@ def gathered(*documents: dict[str, Any], fields: Any = (), broken: Broken | None
     return frames.clean(columns.batch(broken), NOW)
 
 
+def chat(ms: float, kind: str, name: str | None, **data: Any) -> dict[str, Any]:
+    return event(ms, kind, **({} if name is None else {"chat_session_id": name}), **data)
+
+
+LATE = {  # events in the order and at the ms at which they were stamped, and the order in which they happened
+    "by milliseconds": ([(0, "prompt", "a"), (900, "prompt", "b"), (903, "new_chat", "b")], [0, 2, 1], [0, 900, 900]),
+    "after the answer, too": (
+        [(0, "prompt", "b"), (700, "model_response", "b"), (1900, "new_chat", "b")], [2, 0, 1], [0, 0, 700],
+    ),
+    "prompts of other chats between": (
+        [(0, "prompt", "b"), (10, "prompt", "a"), (20, "new_chat", "b"), (30, "new_chat", "a")], [2, 0, 3, 1],
+        [0, 0, 10, 10],
+    ),
+    "not the first prompt": ([(0, "prompt", "b"), (5000, "prompt", "b"), (5010, "new_chat", "b")], [0, 1, 2], None),
+    "more than clocks differ": ([(0, "prompt", "b"), (2001, "new_chat", "b")], [0, 1], None),
+    "in order": ([(0, "new_chat", "b"), (0, "prompt", "b"), (9, "new_chat", "c")], [0, 1, 2], None),
+    "no chat is named": ([(0, "prompt", None), (5, "new_chat", None)], [0, 1], None),
+    "of another session": ([(0, "prompt", "a"), (5, "new_chat", "b")], [0, 1], None),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("fields", [("chat_session_id", "mark"), None])
+@pytest.mark.parametrize(("stamped", "happened", "times"), LATE.values(), ids=LATE)
+def test_a_chat_begins_before_its_first_prompt_though_two_clocks_disagree(
+    stamped: list[tuple[int, str, str | None]], happened: list[int], times: list[int] | None, fields: Any
+) -> None:
+    events = [chat(ms, kind, name, mark=i) for i, (ms, kind, name) in enumerate(stamped)]
+    other = session(chat(5, "prompt", "b", mark=9), session_id="other")
+    clean = gathered(other, session(*events), other, fields=fields)
+    mine = clean.events[clean.events["session"] == 1]
+    marks = mine["mark"] if fields else mine["data"].map(lambda data: data["mark"])
+    assert marks.tolist() == mine["pos"].tolist() == happened
+    assert mine["type"].tolist() == [stamped[i][1] for i in happened]
+    assert (mine["t"] - START).tolist() == (times or [ms for ms, _, _ in stamped])
+    assert clean.repaired["chat_begun_late"] == sum(kind == "new_chat" for _, kind, _ in stamped) * (times is not None)
+    assert clean.events["session"].tolist() == [0, *[1] * len(stamped), 2]
+
+
+def test_the_end_of_a_visit_is_the_same_whether_or_not_chats_are_read() -> None:
+    visit = session(chat(0, "prompt", "b"), chat(40, "new_chat", "b"))
+    ends = [gathered(visit, fields=fields).sessions.loc[0, "end_ms"] for fields in ((), ("chat_session_id",), None)]
+    assert ends == [START + 40] * 3
+    told = frames.one(visit, NOW)
+    assert [(event["type"], event["at_s"]) for event in told.events] == [("new_chat", 0), ("prompt", 0)]
+    assert told.repaired["chat_begun_late"] == 1
+
+
 @pytest.mark.parametrize(
     ("value", "expected"),
     [

@@ -18,7 +18,7 @@ from llmtrack.analysis.interaction import summary, turns
 from llmtrack.errors import UsageError
 from llmtrack.session.batch import DATA, NUMBERS, TEXTS
 from llmtrack.session.jsonable import jsonable
-from llmtrack.session.schema import well_formed
+from llmtrack.session.schema import CHAT, well_formed
 from llmtrack.session.values import Floats, Objects, numbers, texts
 
 _SESSION = ("session_id", "user_id", "model_group", "experiment_id")
@@ -46,7 +46,7 @@ def fields(table: str, columns: Sequence[Column]) -> tuple[str, ...] | None:
     """The data fields that frames must have for these columns; None: whole data objects."""
     names = {column.name for column in columns}
     if table == "events":
-        return None if DATA in names else tuple(column.name for column in columns if column.name not in _OWN)
+        return None if DATA in names else (CHAT, *(column.name for column in columns if column.name not in _OWN))
     with_texts = not names.isdisjoint(TEXT_BASED[table])
     if table == "sessions":
         return summary.TEXT_FIELDS if with_texts else summary.FIELDS

@@ -13,6 +13,7 @@ from llmtrack.analysis.funnel.moments import Bools, Floats, History, Ints, Marks
 from llmtrack.analysis.funnel.steps import Alternative, Condition, Step
 from llmtrack.errors import UsageError
 from llmtrack.session.batch import DATA
+from llmtrack.session.schema import CHAT
 
 if TYPE_CHECKING:
     from llmtrack.analysis.frames import Frames
@@ -21,7 +22,6 @@ Unit = Literal["session", "chat", "user"]
 By = Literal["model_group", "experiment_id", "device", "browser", "os", "none"]
 
 UNKNOWN: Final = "unknown"
-CHAT: Final = "chat_session_id"
 
 
 class Question(NamedTuple):

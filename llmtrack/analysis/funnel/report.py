@@ -16,13 +16,14 @@ import numpy as np
 import pandas as pd
 
 from llmtrack.analysis.funnel.counts import DAY_S, aggregate
-from llmtrack.analysis.funnel.history import CHAT, By, Picked, Question, Unit, history, join, pick
+from llmtrack.analysis.funnel.history import By, Picked, Question, Unit, history, join, pick
 from llmtrack.analysis.funnel.moments import History, Moments, Order, Outcome, Rules, chunks
 from llmtrack.analysis.funnel.ordered import match_chains
 from llmtrack.analysis.funnel.result import Funnel
 from llmtrack.analysis.funnel.steps import Alternative, Step, fields, parse_step, parse_steps
 from llmtrack.analysis.funnel.unordered import match_windows
 from llmtrack.errors import UsageError
+from llmtrack.session.schema import CHAT
 
 if TYPE_CHECKING:
     from llmtrack.analysis.frames import Frames

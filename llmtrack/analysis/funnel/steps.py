@@ -18,7 +18,7 @@ from collections.abc import Iterable
 from typing import Any, Final, NamedTuple
 
 from llmtrack.errors import UsageError
-from llmtrack.session.schema import EVENT_TYPES
+from llmtrack.session.schema import CHAT, EVENT_TYPES, NEW_CHAT
 
 OPERATORS: Final = ("!=", ">=", "<=", "=", ">", "<", "~")  # two characters first: they are tried in this order
 MAX_STEPS: Final = 12  # the matching keeps a set of steps in 16 bits, and two bits are taken
@@ -129,12 +129,14 @@ def parse_steps(texts: Iterable[str | Step]) -> tuple[Step, ...]:
 
 
 def fields(steps: Iterable[Step]) -> tuple[str, ...]:
-    """The data fields that the conditions of these steps read, sorted.
+    """The data fields that these steps read, sorted: those of their conditions, and the chats that place a new_chat.
 
     >>> fields(parse_steps(["click[target=A]", "prompt|click[x>5]"]))
     ('target', 'x')
     """
-    return tuple(sorted({c.field for step in steps for each in step.alternatives for c in each.conditions}))
+    several = [each for step in steps for each in step.alternatives]
+    chats = {CHAT for each in several if each.type == NEW_CHAT}
+    return tuple(sorted(chats | {condition.field for each in several for condition in each.conditions}))
 
 
 class _Reader:

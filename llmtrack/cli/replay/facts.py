@@ -43,6 +43,7 @@ _REASONS = {
 }
 _REPAIRS = {
     "clock_shifted": "the clock of its events disagreed with its start: all were shifted to begin there",
+    "chat_begun_late": "a chat was begun after its first prompt, by two clocks: it begins before it",
     "inversions": "events out of order were sorted",
     "end_estimated": "no end was recorded: it ends at its last event",
     "start_estimated": "no start was recorded: it starts at its first event",

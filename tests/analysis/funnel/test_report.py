@@ -18,6 +18,7 @@ from llmtrack.analysis.funnel.report import DEFAULT_STEPS, aggregate, funnel, ma
 from llmtrack.analysis.stats import holm, wilson
 from llmtrack.errors import UsageError
 from tests.analysis.funnel.reference import Event, furthest
+from tests.analysis.visits import cleaned, visit
 
 CASES = json.loads((Path(__file__).parents[2] / "data" / "funnel_cases.json").read_text())["cases"]
 DAY_S = 86_400.0
@@ -342,6 +343,14 @@ def test_events_belong_to_the_chat_named_last() -> None:
     assert units.to_dict() == {"ann\0c1": 4, "ann\0c2": 0, "bob\0c1": 0}
     visits = match(read, ["visit", "prompt", "copy"], unit="chat").set_index("unit")["reached"]
     assert visits.to_dict() == {"ann\0c1": 3, "ann\0c2": 3, "bob\0c1": 2}
+
+
+def test_a_new_chat_comes_before_its_first_prompt_though_its_stamp_is_later() -> None:
+    steps = ["new_chat", "prompt"]
+    first, second = ({"chat_session_id": chat} for chat in "ab")
+    late = visit("late", (0, "prompt", first), (9, "prompt", second), (9.004, "new_chat", second))
+    assert needed_fields(steps) == ("chat_session_id",)
+    assert match(cleaned([late], needed_fields(steps)), steps)["reached"].tolist() == [2]
 
 
 def test_no_session_names_a_chat() -> None:

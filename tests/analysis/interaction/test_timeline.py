@@ -165,7 +165,7 @@ def test_prompts_and_responses_are_paired_as_in_the_reports(spoken: list[tuple[s
     events = []
     for position, (kind, turn, chat) in enumerate(spoken):
         data = {"turn_id": turn, "chat_session_id": chat}
-        events.append({"t": 1_795_000_000_000 + position * 1000, "at_s": position, "type": kind, "data": data})
+        events.append({"t": 1_795_000_000_000 + position * 3000, "at_s": position * 3, "type": kind, "data": data})
     assert timeline.answered_prompts(events) == _pairs_of_the_reports(events)
 
 
