@@ -28,13 +28,9 @@ class Columns:
     """Gathers usable session documents (see `unusable`) and gives them as a Batch.
 
     `fields` are the data fields wanted; None delivers whole data objects as the column `data`.
-    `projected` says that documents come with these fields only: one whose duplicates show in the whole document alone
-    is then not added; its _id is in `again`.
     """
 
-    def __init__(self, fields: Iterable[str] | None = (), *, projected: bool = False) -> None:
-        self.projected = projected
-        self.again: list[Any] = []
+    def __init__(self, fields: Iterable[str] | None = ()) -> None:
         self.fields = None if fields is None else tuple(dict.fromkeys(fields))
         self._sessions: list[tuple[Any, ...]] = []
         self._counts: list[int] = []
@@ -63,11 +59,7 @@ class Columns:
             self._forget(first, values)
             events = [_normal(event) for event in events]
             self._add_events(events)
-        if len(set(self._t[first:])) < len(events) and _has_twins(events):
-            if self.projected:
-                self._forget(first, values)
-                self.again.append(document["_id"])
-                return
+        if len(set(self._t[first:])) < len(events) and has_twins(events):
             self._same.update((first + i, key) for i, key in _same(events).items())
         self._sessions.append(_session(document))
         self._counts.append(len(events))
@@ -75,13 +67,13 @@ class Columns:
     def _add_events(self, events: list[Any]) -> None:
         # The one loop over events there is. It runs while the decoded document is still in the processor's cache, and
         # keeps nothing of it but what is asked for: one value after the other, told apart by the event's shape.
-        shapes, wanted = self._shapes, None if self.projected else self._wanted
+        shapes, wanted = self._shapes, self._wanted
         add_t, add_n, add_code, add_values = self._t.append, self._n.append, self._codes.append, self._values.extend
         for event in events:
             add_t(event["t"] + 0.0)
             add_n(event.get("n"))
             data = event.get("data")
-            if data and wanted:
+            if data:
                 data = wanted(data)
             if data:
                 add_code(shapes[event["type"], *data])
@@ -199,7 +191,8 @@ def _normal(event: Any) -> Document:
     }
 
 
-def _has_twins(events: list[Document]) -> bool:
+def has_twins(events: list[Document]) -> bool:
+    """Whether two events without n share t and type: their whole data tells whether they are the same."""
     plain = [(event["t"], event["type"]) for event in events if event.get("n") is None]
     return len(set(plain)) < len(plain)
 

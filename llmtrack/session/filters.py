@@ -15,6 +15,7 @@ class Filters:
 
     A session whose group, experiment, user or device nobody wrote down has the value "unknown". `bots` has no say in
     what is read: reports leave sessions of bots out and count them, unless it is set or the device asked for is "bot".
+    `ids`: these sessions alone, whatever was chosen by other means.
     """
 
     since: datetime | None = None
@@ -24,6 +25,7 @@ class Filters:
     user: str | None = None
     device: str | None = None
     bots: bool = False
+    ids: frozenset[str] | None = None
 
     @property
     def with_bots(self) -> bool:
@@ -32,7 +34,7 @@ class Filters:
 
     def as_dict(self) -> dict[str, str | bool]:
         """The filters that are set, times as ISO 8601 in UTC."""
-        found = {key: getattr(self, key) for key in self.__slots__}
+        found = {key: getattr(self, key) for key in self.__slots__ if key != "ids"}
         return {key: _iso(value) if isinstance(value, datetime) else value for key, value in found.items() if value}
 
     def matches(self, document: Document) -> bool:
@@ -41,6 +43,9 @@ class Filters:
             start = start_ms(document)
             if start is None or not self._in_time(start):
                 return False
+        session_id = name(document.get("session_id"))
+        if self.ids is not None and session_id is not None and session_id not in self.ids:
+            return False
         values = (document.get("model_group"), document.get("experiment_id"), document.get("user_id"))
         for wanted, value in zip((self.group, self.experiment, self.user), values, strict=True):
             if wanted is not None and (name(value) or UNKNOWN) != wanted:

@@ -16,16 +16,16 @@ def why_empty(source: Source, filters: Filters) -> str:
     from llmtrack.store.sources.open import Filters
 
     newest = source.newest()
-    if newest is None:
+    if not newest:
         return f"There are no sessions in {source.name}. Try: llmtrack demo"
     if filters.since or filters.until:
         time = Filters(since=filters.since, until=filters.until)
-        if source.newest(time) is None:
+        if not source.newest(time):
             bounds = [f"since {iso(filters.since)}"] if filters.since else []
             bounds += [f"until {iso(filters.until)}"] if filters.until else []
-            return f"No session began {' and '.join(bounds)}; the newest began at {iso(newest.start_time)}."
+            return f"No session began {' and '.join(bounds)}; the newest began at {iso(newest[0].start_time)}."
     named = {key: value for key in ("group", "experiment", "user", "device") if (value := getattr(filters, key))}
     for key, value in named.items():
-        if source.newest(Filters(**{key: value})) is None:
+        if not source.newest(Filters(**{key: value})):
             return f'No session in {source.name} has the {key} "{line(value)}" (--{key}).'
     return "Each filter alone leaves sessions, but no session passes all of them. Leave one out."

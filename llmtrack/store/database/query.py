@@ -26,6 +26,14 @@ _NUMBER: Final = re.compile(r"-?[0-9]+(\.[0-9]+)?")
 _DIGITS: Final = 20  # of a 64-bit integer, with its sign
 
 
+LAST_CHARACTER: Final = "\U0010ffff"  # after every text that starts alike
+
+
+def is_exact(filters: Filters) -> bool:
+    """Whether the server's answer to the query of these filters is final, but for sessions without a date."""
+    return filters.device is None and UNKNOWN not in (filters.group, filters.experiment, filters.user)
+
+
 def mongo_query(filters: Filters) -> dict[str, Any]:
     """A MongoDB query that no wanted session fails.
 
@@ -37,6 +45,8 @@ def mongo_query(filters: Filters) -> dict[str, Any]:
         wanted = getattr(filters, key)
         if wanted is not None and wanted not in (UNKNOWN, BOT):
             query[path] = {"$in": stored_names(wanted)}
+    if filters.ids is not None:
+        query["session_id"] = {"$in": [form for wanted in sorted(filters.ids) for form in stored_names(wanted)]}
     bounds = {"$gte": filters.since, "$lt": filters.until}
     bounds = {operator: bound for operator, bound in bounds.items() if bound is not None}
     if bounds:

@@ -43,6 +43,7 @@ INDEXES: tuple[tuple[list[tuple[str, int]], bool], ...] = (  # keys, unique
     ([("model_group", 1), ("start_time", 1)], False),
     ([("end_time", 1)], False),
     ([("experiment_id", 1)], False),
+    ([("start_time", 1)], False),
 )
 _ENDED = dict.fromkeys(("rev", "last_t", "start_time"), 1)
 _TRIES = 100
@@ -119,7 +120,7 @@ class Store:
         for keys, unique in INDEXES:
             try:
                 with reachable():
-                    if not (unique and self._allows_parts()):
+                    if not (unique and self.allows_parts()):
                         self.sessions.create_index(keys, unique=unique)
             except DuplicateKeyError as error:
                 raise LlmtrackError(
@@ -130,14 +131,26 @@ class Store:
                 if error.code not in (85, 86):  # an equal index under another name or with other options serves too
                     raise
 
-    def _allows_parts(self) -> bool:
-        indexes = self.sessions.index_information().values()
-        return any(index["key"] == _SEVERAL and index.get("unique") for index in indexes)
+    def allows_parts(self) -> bool:
+        """Whether a session may have several documents."""
+        return self._has_unique(_SEVERAL)
+
+    def is_unique(self) -> bool:
+        """Whether an index holds one document a session."""
+        with reachable():
+            return self._has_unique(INDEXES[0][0])
+
+    def is_embedded(self) -> bool:
+        """Whether the server is the embedded one, which reads whole documents fastest."""
+        return "secantusVersion" in self.client.admin.command("buildInfo")
+
+    def _has_unique(self, keys: list[tuple[str, int]]) -> bool:
+        return any(index["key"] == keys and index.get("unique") for index in self.sessions.index_information().values())
 
     def allow_parts(self) -> None:
         """Widen the unique index on session_id to (session_id, part), once, when a session needs a second document."""
         with reachable():
-            if self._allows_parts():
+            if self.allows_parts():
                 return
             self.sessions.create_index(_SEVERAL, unique=True)
             for name, index in self.sessions.index_information().items():

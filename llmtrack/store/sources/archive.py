@@ -87,13 +87,16 @@ class ArchiveSource(Source):
                 return document
         return None
 
-    def newest(self, filters: Filters = EVERYTHING) -> Head | None:
-        best: Head | None = None
+    def heads(self, filters: Filters = EVERYTHING) -> Iterator[Head]:
+        for state in self._parts(filters):
+            yield from self._heads(state, filters)
+
+    def newest(self, filters: Filters = EVERYTHING, limit: int = 1) -> list[Head]:
+        best: list[Head] = []
         for state in sorted(self._parts(filters), key=lambda state: state.part.last_start, reverse=True):
-            if best and _head("", state.part.last_start).start_time < best.start_time:
+            if len(best) == limit and _head("", state.part.last_start).start_time < best[-1].start_time:
                 break
-            heads = self._heads(state, filters)
-            best = next(iter(newest((*heads, *([best] if best else ())), 1)), None)
+            best = newest((*self._heads(state, filters), *best), limit)
         return best
 
     def _parts(self, filters: Filters) -> list[State]:
@@ -148,6 +151,10 @@ class ArchiveSource(Source):
             keep &= ~np.isin(sessions["row"].to_numpy(), list(state.dropped))
         if self.skip:
             keep &= np.array([session_id not in self.skip for session_id in sessions["session_id"].to_pylist()])
+        if filters.ids is not None:
+            keep &= np.array(
+                [session_id in filters.ids for session_id in sessions["session_id"].to_pylist()], dtype=bool
+            )
         start = _ms(sessions, "start_time")
         if filters.since is not None:
             keep &= start >= (filters.since - _EPOCH) / timedelta(milliseconds=1)

@@ -47,7 +47,7 @@ class FileSource(Source):
         yield columns.batch(self.unreadable)
 
     def find(self, prefix: str, limit: int = 10) -> list[Head]:
-        return newest((found for found in self._heads(EVERYTHING) if found.session_id.startswith(prefix)), limit)
+        return newest((found for found in self.heads() if found.session_id.startswith(prefix)), limit)
 
     def get(self, session_id: str) -> Document | None:
         for document in self.documents():
@@ -55,10 +55,7 @@ class FileSource(Source):
                 return document
         return None
 
-    def newest(self, filters: Filters = EVERYTHING) -> Head | None:
-        return next(iter(newest(self._heads(filters), 1)), None)
-
-    def _heads(self, filters: Filters) -> Iterator[Head]:
+    def heads(self, filters: Filters = EVERYTHING) -> Iterator[Head]:
         return (head(document) for document in self.documents(filters))
 
     def _read(self) -> Iterator[tuple[str, Document]]:

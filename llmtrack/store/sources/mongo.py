@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
 from typing import Any, Final
 
 import bson
@@ -11,28 +11,30 @@ from bson.codec_options import CodecOptions
 from bson.errors import BSONError
 
 from llmtrack.session.batch import NAMES, Batch
-from llmtrack.session.columns import Columns
-from llmtrack.session.document import Document, Head, unusable
+from llmtrack.session.columns import Columns, has_twins
+from llmtrack.session.document import SHORTEST_ID, Document, Head, unusable
 from llmtrack.session.filters import Filters
 from llmtrack.session.tally import Broken
-from llmtrack.session.times import epoch_ms
 from llmtrack.store.database.codec import COLUMNS, WHOLE
 from llmtrack.store.database.continuation import CONTINUED, part_of, split
-from llmtrack.store.database.query import mongo_query, stored_names
+from llmtrack.store.database.query import LAST_CHARACTER, is_exact, mongo_query, stored_names
 from llmtrack.store.database.sessions import Store, reachable
 from llmtrack.store.sources.source import BATCH_EVENTS, BATCH_SESSIONS, EVERYTHING, Source, head, newest
 
-_IDS: Final = {"_id": 1, "session_id": 1, "part": 1}
-# Projecting a field of the events drops the members that are no objects; documents with some are read whole.
-_SCALARS: Final = [
-    "double", "string", "binData", "objectId", "bool", "date", "null", "regex", "javascript", "int", "timestamp",
-    "long", "decimal", "minKey", "maxKey",
-]  # fmt: skip
-MAX_ODD: Final = 1_000  # more documents with such members than this: read all of them whole
+_HEAD: Final = dict.fromkeys(("session_id", "start_time", "part", *NAMES, "environment.device", "environment.bot"), 1)
+_DATED: Final = {"part": None, "start_time": {"$type": "date"}}
+_UNDATED: Final = {"part": None, "start_time": {"$not": {"$type": "date"}}}
+_WAITING: Final = 500  # documents that are asked for a second time are asked for so many at once
 
 
 class MongoSource(Source):
-    """The `sessions` of a MongoDB database, read as raw batches."""
+    """The `sessions` of a MongoDB database, read as raw batches.
+
+    A server sends the fields that a report needs and no more, which keeps texts off the wire. It leaves out what is no
+    object among the events, so a document is taken only if it has as many events as its `event_count` says; the others
+    are asked for once more, whole. Where the first document has no `event_count` (another application's collection),
+    and from the embedded server (picking fields costs it more than sending all), documents are read whole at once.
+    """
 
     def __init__(self, store: Store, name: str) -> None:
         super().__init__(name)
@@ -46,116 +48,178 @@ class MongoSource(Source):
     def documents(self, filters: Filters = EVERYTHING) -> Iterator[Document]:
         self.unreadable = Broken()
         query = mongo_query(filters)
-        unmarked = self._unusual(query)[1]
-        for document in self.usable(self._read(query, None, WHOLE), filters, set(), unmarked):
+        for document in self.usable(self._read(query, WHOLE), filters, set(), self._unmarked(query)):
             del document["_id"]
             yield document
 
     def batches(self, filters: Filters = EVERYTHING, fields: Iterable[str] | None = ()) -> Iterator[Batch]:
         self.unreadable = Broken()
-        query, seen = mongo_query(filters), set[str]()
-        odd, unmarked = self._unusual(query)
-        odd = odd if fields is not None else set()
-        columns = Columns(fields, projected=fields is not None and len(odd) <= MAX_ODD)
-        projection = _projection(columns.fields or ()) if columns.projected else None
-        documents = self._read(query, projection, COLUMNS)
-        if columns.projected and odd:
-            documents = self._with_whole(documents, odd)
-        again: list[Any] = []
-        for document in self.usable(documents, filters, seen, unmarked):
+        query, columns = mongo_query(filters), Columns(fields)
+        whole = columns.fields is None or self._sends_whole
+        found = self._read(query, COLUMNS) if whole else self._picked(query, columns.fields or ())
+        for document in self.usable(found, filters, set(), self._unmarked(query)):
             columns.add(document)
             if len(columns) >= BATCH_SESSIONS or columns.events >= BATCH_EVENTS:
                 yield columns.batch(self.unreadable)
-                again += columns.again
-                columns = Columns(columns.fields, projected=columns.projected)
-        again += columns.again
+                columns = Columns(columns.fields)
         yield columns.batch(self.unreadable)
-        for first in range(0, len(again), BATCH_SESSIONS):
-            columns = Columns(columns.fields)
-            some = again[first : first + BATCH_SESSIONS]
-            ids = [_id for each in some for _id in (each if isinstance(each, list) else [each])]  # a list: joined
-            for document in self.usable(self._read({"_id": {"$in": ids}}, None, COLUMNS), filters, set(), unmarked):
-                columns.add(document)
-            yield columns.batch(self.unreadable)
 
-    def _with_whole(self, documents: Iterable[tuple[str, Document]], odd: set[str]) -> Iterator[tuple[str, Document]]:
-        for where, document in documents:
-            if repr(document["_id"]) in odd:
-                yield from self._read({"_id": document["_id"]}, None, COLUMNS)
-            else:
+    @cached_property
+    def _sends_whole(self) -> bool:
+        with reachable():
+            first = self._sessions.find_one({}, {"event_count": 1})
+            return first is None or "event_count" not in first or self._store.is_embedded()
+
+    def _picked(self, query: Document, fields: Iterable[str]) -> Iterator[tuple[str, Document]]:
+        """The matching documents with these fields of their events; those that come incomplete, whole."""
+        waiting: list[tuple[str, Document]] = []  # an incomplete one, and what came after it: the order stays
+        incomplete: list[Any] = []
+        for where, document in self._read(query, COLUMNS, _projection(fields)):
+            if not _is_complete(document):
+                incomplete.append(document["_id"])
+            elif not incomplete:
                 yield where, document
+                continue
+            waiting.append((where, document))
+            if len(incomplete) == _WAITING or len(waiting) == BATCH_SESSIONS:
+                yield from self._completed(waiting, incomplete)
+                waiting, incomplete = [], []
+        yield from self._completed(waiting, incomplete)
+
+    def _completed(self, waiting: list[tuple[str, Document]], incomplete: list[Any]) -> Iterator[tuple[str, Document]]:
+        if incomplete:
+            found = self._read({"_id": {"$in": incomplete}}, COLUMNS)
+            whole = dict(found)
+            missing = {f"_id {each}" for each in incomplete}
+            waiting = [
+                (where, whole[where] if where in missing else document)
+                for where, document in waiting
+                if where not in missing or where in whole  # deleted meanwhile
+            ]
+        yield from waiting
 
     def find(self, prefix: str, limit: int = 10) -> list[Head]:
+        starts = {"session_id": {"$gte": prefix, "$lt": prefix + LAST_CHARACTER}}
         other = {"session_id": {"$not": {"$type": "string"}}}  # numbers, UUIDs: a server cannot compare their text
-        heads = self._heads({"$or": [{"session_id": {"$regex": "^" + re.escape(prefix)}}, other]}, EVERYTHING)
+        heads = self._heads({"$or": [starts, other]}, EVERYTHING)
         return newest((found for found in heads if found.session_id.startswith(prefix)), limit)
 
     def get(self, session_id: str) -> Document | None:
         query = {"session_id": {"$in": stored_names(session_id)}}
-        documents = self.usable(self._read(query, None, WHOLE), EVERYTHING, set(), stored_names(session_id))
+        documents = self.usable(self._read(query, WHOLE), EVERYTHING, set(), stored_names(session_id))
         for document in documents:
             del document["_id"]
             return document
         return None
 
-    def newest(self, filters: Filters = EVERYTHING) -> Head | None:
+    def heads(self, filters: Filters = EVERYTHING) -> Iterator[Head]:
+        return self._heads(mongo_query(filters), filters)
+
+    def newest(self, filters: Filters = EVERYTHING, limit: int = 1) -> list[Head]:
+        """The server sorts and limits; documents without a date are all looked at, as their events tell the start."""
         query = mongo_query(filters)
-        dated = {"$and": [query, {"part": None, "start_time": {"$type": "date"}}]}
-        undated = {"$and": [query, {"part": None, "start_time": {"$not": {"$type": "date"}}}]}
+        asked = limit
+        while True:
+            documents = [document for _, document in self._read(_both(query, _DATED), COLUMNS, _HEAD, newest=asked)]
+            found = [head(document) for document in documents if _wanted(document, filters)]
+            if len(found) >= limit or len(documents) < asked:
+                break
+            asked *= 4  # what the server let through is not all wanted
+        return newest((*found, *self._undated(query, filters)), limit)
+
+    def count(self, filters: Filters = EVERYTHING) -> int:
+        query = mongo_query(filters)
+        if not is_exact(filters):
+            return super().count(filters)
         with reachable():
-            last = self._sessions.find(dated, {"_id": 1}).sort([("start_time", -1), ("session_id", -1)]).limit(1)
-            ids = [found["_id"] for found in last]
-        heads = (head for part in ({"_id": {"$in": ids}}, undated) for head in self._heads(part, filters))
-        return next(iter(newest(heads, 1)), None)
+            if not query and not self._store.allows_parts():
+                return self._sessions.estimated_document_count()
+            dated = self._sessions.count_documents(_both(query, _DATED))
+        return dated + sum(1 for _ in self._undated(query, filters))
+
+    def beside(self, ids: Sequence[str]) -> Iterable[str]:
+        if not self._store.is_unique():
+            return (head.session_id for head in self.heads())
+        fields, found = {"session_id": 1, "_id": 0}, set(ids)
+        with reachable():
+            for each in ids:
+                start = each[:SHORTEST_ID]
+                after = {"session_id": {"$gt": each, "$lt": start + LAST_CHARACTER}}
+                before = {"session_id": {"$gte": start, "$lt": each}}
+                for query, way in ((after, 1), (before, -1)):
+                    near = self._sessions.find(query, fields).sort("session_id", way).limit(1)
+                    found.update(str(document["session_id"]) for document in near)
+        return found
 
     def _heads(self, query: Document, filters: Filters) -> Iterator[Head]:
-        """Heads of the matching sessions; events are fetched for those only that have no start_time."""
-        where = ("environment.device", "environment.bot")
-        fields = dict.fromkeys(("session_id", "start_time", "part", *NAMES, *where), 1)
-        for _, document in self._read(query, fields, COLUMNS):
-            if part_of(document):
-                continue
-            if epoch_ms(document.get("start_time")) is None:
-                document = next((d for _, d in self._read({"_id": document["_id"]}, None, COLUMNS)), document)
-            if unusable(document) is None and filters.matches(document):
+        for _, document in self._read(_both(query, _DATED), COLUMNS, _HEAD):
+            if _wanted(document, filters):
+                yield head(document)
+        yield from self._undated(query, filters)
+
+    def _undated(self, query: Document, filters: Filters) -> Iterator[Head]:
+        """Heads of sessions whose start is no date: as text or a number, or told by their events alone."""
+        for _, document in self._read(_both(query, _UNDATED), COLUMNS):
+            if _wanted(document, filters):
                 yield head(document)
 
-    def _unusual(self, query: Document) -> tuple[set[str], list[Any]]:
-        """The _ids of documents with events that are no objects, and the session_ids of several documents of which
-        the first does not say so."""
-        scalars = {"events": {"$type": _SCALARS}}
+    def _unmarked(self, query: Document) -> list[Any]:
+        """The session_ids of several documents of which the first does not say so.
+
+        Where a unique index holds one document a session there are none.
+        """
+        if self._store.is_unique():
+            return []
         with reachable():
-            found = list(self._sessions.find({"$and": [query, {"$or": [scalars, {"part": 1}]}]}, _IDS))
-            second = [each for each in found if part_of(each)]
-            odd = [each for each in found if not part_of(each)]
-            if not second:
-                return {repr(each["_id"]) for each in odd}, []
-            odd += self._sessions.find({"$and": [{"_id": {"$in": [each["_id"] for each in second]}}, scalars]}, _IDS)
-            first = {"session_id": {"$in": [each["session_id"] for each in second]}, "part": None}
-            unmarked = self._sessions.find(first | {"ended_by": {"$ne": CONTINUED}}, _IDS)
-            return {repr(each["_id"]) for each in odd}, [each["session_id"] for each in unmarked]
+            second = self._sessions.find(_both(query, {"part": {"$gte": 1}}), {"session_id": 1})
+            several = [document["session_id"] for document in second if "session_id" in document]
+            first = {"session_id": {"$in": several}, "part": None, "ended_by": {"$ne": CONTINUED}}
+            return [each["session_id"] for each in self._sessions.find(first, {"session_id": 1})] if several else []
 
     def _read(
-        self, query: Document, projection: dict[str, int] | None, codec: CodecOptions[Document]
+        self,
+        query: Document,
+        codec: CodecOptions[Document],
+        projection: dict[str, int] | None = None,
+        *,
+        newest: int | None = None,
     ) -> Iterator[tuple[str, Document]]:
-        """The matching documents, decoded one at a time, so that none is kept."""
-        for batch in self._raw(query, projection):
-            for raw in split(batch):
-                try:
-                    document = bson.decode(raw, codec)
-                except BSONError as error:
-                    self.unreadable.add("unreadable", f"a document of {self.name} ({error})")
-                else:
-                    yield f"_id {document['_id']}", document
-
-    def _raw(self, query: Document, projection: dict[str, int] | None) -> Iterator[bytes]:
+        """The matching documents, decoded one at a time, so that none is kept; `newest`: so many, last start first."""
         with reachable():
             found: Any = self._sessions.find_raw_batches(query, projection, batch_size=BATCH_SESSIONS)
-            yield from found
+            if newest is not None:
+                found = found.sort([("start_time", -1), ("session_id", -1)]).limit(newest)
+            for batch in found:
+                for raw in split(batch):
+                    try:
+                        document = bson.decode(raw, codec)
+                    except BSONError as error:
+                        self.unreadable.add("unreadable", f"a document of {self.name} ({error})")
+                    else:
+                        yield f"_id {document['_id']}", document
+
+
+def _wanted(document: Document, filters: Filters) -> bool:
+    return part_of(document) == 0 and unusable(document) is None and filters.matches(document)
+
+
+def _is_complete(document: Document) -> bool:
+    """Whether the picked fields of a document tell all that the whole one does."""
+    events = document.get("events")
+    if not isinstance(events, list) or len(events) != document.get("event_count"):
+        return False
+    try:
+        return not has_twins(events)
+    except (TypeError, KeyError):  # another writer's shapes
+        return False
+
+
+def _both(query: Document, also: Document) -> Document:
+    return {"$and": [query, also]} if query else also
 
 
 def _projection(fields: Iterable[str]) -> dict[str, int]:
-    session = ("session_id", *NAMES, "start_time", "end_time", "part", "ended_by")
+    session = ("session_id", *NAMES, "start_time", "end_time", "part", "ended_by", "event_count")
     where = ("device", "bot", "browser", "os", "viewport.height", "automation")
     event = ("t", "type", "n", *(f"data.{field}" for field in fields))
     names = (*session, *(f"environment.{key}" for key in where), *(f"events.{key}" for key in event))

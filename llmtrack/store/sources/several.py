@@ -58,9 +58,20 @@ class SeveralSources(Source):
         found = (source.get(session_id) for source in self._sources)
         return next((document for document in found if document is not None), None)
 
-    def newest(self, filters: Filters = EVERYTHING) -> Head | None:
-        heads = [source.newest(filters) for source in self._sources]
-        return next(iter(newest((head for head in heads if head), 1)), None)
+    def heads(self, filters: Filters = EVERYTHING) -> Iterator[Head]:
+        seen: set[str] = set()
+        for source in self._sources:
+            for head in source.heads(filters):
+                if head.session_id not in seen:
+                    seen.add(head.session_id)
+                    yield head
+
+    def newest(self, filters: Filters = EVERYTHING, limit: int = 1) -> list[Head]:
+        found = {head.session_id: head for source in self._sources for head in source.newest(filters, limit)}
+        return newest(found.values(), limit)
+
+    def beside(self, ids: Sequence[str]) -> Iterable[str]:
+        return (session_id for source in self._sources for session_id in source.beside(ids))
 
     def _in_turn(self, seen: set[str]) -> Iterator[Source]:
         """The sources; what one could not read is added when it is done."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any, Final, Self
@@ -60,8 +60,21 @@ class Source(ABC):
         """The document with this id, without _id."""
 
     @abstractmethod
-    def newest(self, filters: Filters = EVERYTHING) -> Head | None:
-        """The session that started last; None when there is none."""
+    def heads(self, filters: Filters = EVERYTHING) -> Iterator[Head]:
+        """The heads of all wanted sessions, in no order."""
+
+    def newest(self, filters: Filters = EVERYTHING, limit: int = 1) -> list[Head]:
+        """The `limit` sessions that started last, the very last one first."""
+        return newest(self.heads(filters), limit)
+
+    def count(self, filters: Filters = EVERYTHING) -> int:
+        """How many sessions are wanted."""
+        return sum(1 for _ in self.heads(filters))
+
+    def beside(self, ids: Sequence[str]) -> Iterable[str]:
+        """Among others the session_ids whose start is most like that of one of `ids`: how far each can be cut."""
+        del ids
+        return (head.session_id for head in self.heads())
 
     def usable(
         self, found: Iterable[tuple[str, Document]], filters: Filters, seen: set[str], unmarked: Iterable[Any] = ()

@@ -101,11 +101,11 @@ def choose(sessions: Sessions, wanted: str, among: Filters) -> dict[str, Any]:
     """
     if wanted == LAST:
         newest = sessions.newest(among)
-        if newest is None:
+        if not newest:
             from llmtrack.cli.drawing.empty import why_empty
 
             raise UnknownSession(why_empty(sessions, among))
-        session_id = newest.session_id
+        session_id = newest[0].session_id
     elif document := sessions.get(wanted):
         return document
     else:

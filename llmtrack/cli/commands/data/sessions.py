@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
@@ -27,6 +28,7 @@ from llmtrack.cli.options import (
     User,
     filters,
 )
+from llmtrack.session.document import SHORTEST_ID
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,7 +36,6 @@ if TYPE_CHECKING:
     from llmtrack.store.sources.open import Filters
     from llmtrack.store.sources.open import Source as Sessions
 
-SHORTEST = 12  # characters of an id that are shown at least
 BETWEEN = 3  # characters between two columns of a table
 
 
@@ -106,10 +107,10 @@ def sessions(
         since=since, until=until, last=last, group=group, experiment=experiment, user=user, device=device, now=now
     )
     with open_source(source, load_settings()) as opened:
-        table = _summaries(opened, wanted, now)
+        table, matched = _summaries(opened, wanted, sort, limit, now)
         unreadable, named = dict(opened.unreadable), opened.unreadable.named
         rows = _rows(table, sort, limit)
-        for row, short in zip(rows, _short_ids(rows, table, opened, wanted, format), strict=True):
+        for row, short in zip(rows, _short_ids(rows, opened, format), strict=True):
             row["id"] = short
         if not len(table):
             note(why_empty(opened, wanted), quiet)
@@ -123,24 +124,33 @@ def sessions(
         "source": name,
         "filters": wanted.as_dict(),
         "sort": sort.value,
-        "matched": len(table),
+        "matched": matched,
         "unreadable": unreadable,
         "sessions": [{key: row[key] for key in KEYS} for row in rows],
     }
     if rows or format is not Format.table:
         emit(rows, columns, document, format=format, out=out)
-    _remark(len(rows), len(table), unreadable, named, quiet)
+    _remark(len(rows), matched, unreadable, named, quiet)
 
 
-def _summaries(opened: Sessions, wanted: Filters, now: datetime) -> pd.DataFrame:
-    """A row of numbers a session; events are let go batch by batch."""
+def _summaries(opened: Sessions, wanted: Filters, sort: Sort, limit: int, now: datetime) -> tuple[pd.DataFrame, int]:
+    """A row of numbers a session, of those at least that are shown; how many there are in all.
+
+    By start the source is asked for the newest alone. Any other order has to read the events of all.
+    """
     import pandas as pd
 
     from llmtrack.analysis import frames
     from llmtrack.analysis.interaction import summary
 
+    matched = None
+    if sort is Sort.start and limit:
+        newest = opened.newest(wanted, limit)
+        matched = opened.count(wanted) if len(newest) == limit else len(newest)
+        wanted = replace(wanted, ids=frozenset(head.session_id for head in newest))
     parts = [summary.sessions(frames.clean(batch, now)) for batch in opened.batches(wanted, summary.FIELDS)]
-    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=["session_id", "start_ms"])
+    table = pd.concat(parts, ignore_index=True)
+    return table, matched if matched is not None else len(table)
 
 
 def _rows(table: pd.DataFrame, sort: Sort, limit: int) -> list[dict[str, Any]]:
@@ -160,17 +170,12 @@ def _date(ms: float) -> datetime | None:
     return datetime.fromtimestamp(ms / 1000, UTC) if ms == ms else None
 
 
-def _short_ids(
-    rows: Sequence[Mapping[str, Any]], table: pd.DataFrame, opened: Sessions, wanted: Filters, format: Format
-) -> list[str]:
+def _short_ids(rows: Sequence[Mapping[str, Any]], opened: Sessions, format: Format) -> list[str]:
     """The ids of the rows, cut where they are still unique among all sessions, not only among those wanted."""
     ids = [row["session_id"] for row in rows]
     if format in (Format.json, Format.csv) or not rows:
         return ids
-    everything = table["session_id"].tolist()
-    if wanted.as_dict():
-        everything = [head.session_id for head in opened.find("", limit=2**31)]
-    return shortened(ids, everything)
+    return shortened(ids, opened.beside(ids))
 
 
 def shortened(ids: Iterable[str], everything: Iterable[str]) -> list[str]:
@@ -185,7 +190,7 @@ def shortened(ids: Iterable[str], everything: Iterable[str]) -> list[str]:
         place = bisect_left(ordered, full)
         beside = [other for other in ordered[max(0, place - 1) : place + 2] if other != full]
         shared = max((_alike(full, other) for other in beside), default=0)
-        cut.append(full[: max(SHORTEST, shared + 1)])
+        cut.append(full[: max(SHORTEST_ID, shared + 1)])
     return cut
 
 
