@@ -16,7 +16,7 @@ from llmtrack import cli
 from llmtrack.cli import COMMANDS, Entry, main
 from llmtrack.errors import LlmtrackError, UsageError
 
-HEAVY = ("pandas", "numpy", "flask", "pymongo", "pydantic", "openai", "textual", "pyarrow")
+HEAVY = ("pandas", "numpy", "flask", "pymongo", "pydantic", "openai", "pyarrow")
 
 FAILURES: dict[str, tuple[Callable[[], BaseException], int, str]] = {
     "an error of ours is one line and 1": (
