@@ -150,7 +150,7 @@ class _Handler(BaseHTTPRequestHandler):
         elif path == "/api/chats":
             found = [chat for chat in server.chats.values() if unquote(words).lower() in json.dumps(chat).lower()]
             self._json(200, {"chats": sorted(found, key=lambda chat: chat["updated_at"], reverse=True)})
-        elif path.startswith("/api/chats/") and (chat := server.chats.get(path.rsplit("/", 1)[1])):
+        elif path.startswith("/api/chats/") and (chat := server.chats.get(unquote(path.rsplit("/", 1)[1]))):
             self._json(200, chat)
         elif path.startswith("/assets/") and (file := WEB / path.lstrip("/")).is_file():
             self._send(200, file.read_bytes(), mimetypes.guess_type(file.name)[0] or "text/plain")

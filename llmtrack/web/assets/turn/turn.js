@@ -53,7 +53,6 @@ export class Turn {
 
   /** Wait for an answer; one that was there before goes. */
   start() {
-    this.#restored = "";
     this.#thinking = null;
     this.body = this.#newBody();
     this.answer.replaceChildren(
@@ -132,8 +131,9 @@ export class Turn {
     const said = JSON.stringify([question, answer]);
     if (said === this.#restored) return;
     const writing = answer ? answer.writing : question.writing;
-    if (!this.open) this.start();
     this.#restored = said;
+    if (answer && !writing && this.#shows(answer)) return;
+    if (!this.open) this.start();
     this.meta(answer ?? question);
     if (answer?.thinking && !this.#thinking) this.think(answer.thinking);
     const text = answer?.text ?? "";
@@ -145,6 +145,15 @@ export class Turn {
     this.body.show(text, false);
     if (answer.error) this.fail(answer.error, answer);
     else this.done({ ...answer, answer: text });
+  }
+
+  /**
+   * Whether the page shows this answer already: drawing it again would end a selection in it.
+   * @param {Message} answer
+   */
+  #shows({ text = "", error, stopped }) {
+    const state = error ? "failed" : stopped ? "stopped" : "done";
+    return this.answer.dataset.state === state && this.body.text === text;
   }
 
   /** What is known of the turn by now, for an ending of which the server says nothing. */
