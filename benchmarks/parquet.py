@@ -73,14 +73,14 @@ def funnel(path: str) -> Any:
 
 
 def points(path: str) -> Any:
-    import pandas as pd
-
     import llmtrack
     from llmtrack.analysis.experiment.report import engagement
-    from llmtrack.analysis.interaction import summary
+    from llmtrack.analysis.frames import table as as_table
+    from llmtrack.analysis.interaction import Interaction, summary
+    from llmtrack.session.cleaning import join
 
     opened = llmtrack.open(path)
-    table = pd.concat([summary.sessions(batch) for batch in opened.frames(summary.FIELDS)], ignore_index=True)
+    table = as_table(Interaction(join([*opened.cleaned(summary.FIELDS)])).summary())
     return engagement(table, primary=["prompts_per_session"], permutations=0)
 
 

@@ -1,4 +1,4 @@
-"""How fast sessions are read into frames, beside the floor: decoding the same bytes and keeping nothing.
+"""How fast sessions are read and cleaned, beside the floor: decoding the same bytes and keeping nothing.
 
     python benchmarks/reading.py [sessions]
 
@@ -17,9 +17,9 @@ from typing import Any
 import bson
 from bson.codec_options import CodecOptions, DatetimeConversion
 
-from llmtrack.analysis import frames
-from llmtrack.analysis.interaction import summary, turns
+from llmtrack.analysis.interaction import Interaction, summary, turns
 from llmtrack.session.batch import Batch
+from llmtrack.session.cleaning import clean
 from llmtrack.session.filters import Filters
 from llmtrack.session.tally import Broken
 from llmtrack.store.sources.mongo import MongoSource
@@ -114,7 +114,7 @@ def main(sessions: int) -> None:
     whole = b"".join(bson.encode(session(rng, number)) for number in range(sessions))
     events = sessions * 25
     print(f"{sessions} sessions, {events} events; ns an event, and times the floor of the same bytes")
-    print(f"{'fields':<28} {'bytes':>6} {'floor':>7} {'batches':>14} {'frames':>14} {'summary':>14}")
+    print(f"{'fields':<28} {'bytes':>6} {'floor':>7} {'batches':>14} {'clean':>14} {'summary':>14}")
     for title, fields in (("none", ()), ("summary, no texts", summary.FIELDS), ("summary and turns", TEXTS)):
         raw = projected(whole, fields)
         floor = best(lambda raw=raw: [None for _ in bson.decode_iter(raw, CODEC)])
@@ -123,9 +123,9 @@ def main(sessions: int) -> None:
             return Reader(raw).batches(Filters(), fields)
 
         runs = [best(lambda b=batches: [None for _ in b()])]
-        runs.append(best(lambda b=batches: [None for batch in b() if frames.clean(batch, NOW) is None]))
+        runs.append(best(lambda b=batches: [None for batch in b() if clean(batch, NOW) is None]))
         if fields:
-            runs.append(best(lambda b=batches: [len(summary.sessions(frames.clean(batch, NOW))) for batch in b()]))
+            runs.append(best(lambda b=batches: [len(Interaction(clean(batch, NOW)).summary()) for batch in b()]))
         cells = "".join(f" {run / events * 1e9:>6.0f} ({run / floor:.2f})" for run in runs)
         print(f"{title:<28} {len(raw) // sessions:>6} {floor / events * 1e9:>7.0f} {cells}")
 

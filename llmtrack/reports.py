@@ -111,7 +111,7 @@ def queries(sessions: Sessions, limit: int | None = None, **where: Unpack[Where]
     from llmtrack.analysis.queries import queries as ranked
 
     chosen = sessions.where(**where)
-    found = ranked(chosen.frames(FIELDS), limit)
+    found = ranked(chosen.cleaned(FIELDS), limit)
     return found._replace(excluded={**chosen.excluded, **found.excluded})
 
 
@@ -123,7 +123,7 @@ def dropoff(
     from llmtrack.analysis.dropoff import dropoff as stopped
 
     chosen = sessions.where(**where)
-    found = stopped(chosen.frames(FIELDS), by=by, control=control, weights=_weights(chosen.settings))
+    found = stopped(chosen.cleaned(FIELDS), by=by, control=control, weights=_weights(chosen.settings))
     return found._replace(excluded={**chosen.excluded, **found.excluded})
 
 
@@ -134,7 +134,7 @@ def chats(sessions: Sessions, *, by: str = "model_group", control: str | None = 
 
     chosen = sessions.where(**where)
     weights = _weights(chosen.settings)
-    found = measured(chosen.frames(FIELDS), chosen.now, by=by, control=control, weights=weights)
+    found = measured(chosen.cleaned(FIELDS), chosen.now, by=by, control=control, weights=weights)
     return found._replace(excluded={**chosen.excluded, **found.excluded})
 
 
@@ -145,7 +145,7 @@ def health(sessions: Sessions, *, by: str = "model_group", **where: Unpack[Where
 
     chosen = sessions.where(**where)
     found = examined(
-        chosen.frames(FIELDS),
+        chosen.cleaned(FIELDS),
         by=by,
         weights=_weights(chosen.settings),
         unreadable=lambda: chosen.source.unreadable.total(),
@@ -157,14 +157,16 @@ def _engaged(sessions: Sessions, by: str, primary: Sequence[str] = ()) -> tuple[
     """A row a session and a row a response, both in an order that does not hang on the source."""
     from llmtrack.analysis.experiment.population import check
     from llmtrack.analysis.experiment.report import responses_of
-    from llmtrack.analysis.interaction import summary, turns
+    from llmtrack.analysis.frames import table as as_table
+    from llmtrack.analysis.interaction import Interaction, summary, turns
 
     parts, answers, count = [], [], 0
-    for batch in sessions.frames(tuple(dict.fromkeys((*summary.TEXT_FIELDS, *turns.FIELDS)))):
-        parts.append(summary.sessions(batch))
-        found = turns.table(batch)
+    for batch in sessions.cleaned(tuple(dict.fromkeys((*summary.TEXT_FIELDS, *turns.FIELDS)))):
+        interaction = Interaction(batch)
+        parts.append(as_table(interaction.summary()))
+        found = as_table(interaction.turns())
         answers.append(found.assign(session=found["session"] + count))
-        count += len(batch.sessions)
+        count += len(batch)
     table = pd.concat(parts, ignore_index=True)
     check(table, by, primary)
     order = table.sort_values(["start_ms", "session_id"]).index.to_numpy()

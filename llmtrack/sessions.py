@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any, Literal, Self, TypedDict, Unpack
 
 import pandas as pd
 
-from llmtrack.analysis import frames
 from llmtrack.analysis.export import tables as export
+from llmtrack.analysis.frames import frames
 from llmtrack.config import Settings, load_settings
 from llmtrack.errors import UsageError
 from llmtrack.session.batch import without_bots
+from llmtrack.session.cleaning import Cleaned, clean
 from llmtrack.store.sources.open import Filters, Source, open_source
 
 if TYPE_CHECKING:
@@ -84,6 +85,10 @@ class Sessions:
         return Sessions(self.source, self.settings, Filters(**wanted), self.now)
 
     def frames(self, fields: Iterable[str] | None = ()) -> Iterator[Frames]:
+        """The batches of `cleaned` as tables."""
+        return map(frames, self.cleaned(fields))
+
+    def cleaned(self, fields: Iterable[str] | None = ()) -> Iterator[Cleaned]:
         """Clean batches of sessions with these data fields of their events (None: whole data objects)."""
         self.count = 0
         self.excluded.clear()
@@ -93,17 +98,17 @@ class Sessions:
                 batch, bots = without_bots(batch)
                 if bots:
                     self.excluded["bots"] += bots
-            clean = frames.clean(batch, self.now)
-            self.count += len(clean.sessions)
-            self.excluded.update(clean.excluded)
-            self.repaired.update(clean.repaired)
-            yield clean
+            cleaned = clean(batch, self.now)
+            self.count += len(cleaned)
+            self.excluded.update(cleaned.excluded)
+            self.repaired.update(cleaned.repaired)
+            yield cleaned
         self.excluded.update(self.source.unreadable)
 
     def tables(self, table: Table, columns: Sequence[str] | None = None) -> Iterator[pd.DataFrame]:
         """A table of docs/export.md, batch by batch. Raises UsageError when a column does not exist."""
         chosen = export.choose(table, columns)
-        for batch in self.frames(export.fields(table, chosen)):
+        for batch in self.cleaned(export.fields(table, chosen)):
             yield export.build(table, batch, chosen)
 
     def sessions(self, columns: Sequence[str] | None = None, **where: Unpack[Where]) -> pd.DataFrame:

@@ -23,10 +23,11 @@ from llmtrack.analysis.experiment.users import (
     people,
     renumbered,
 )
-from llmtrack.analysis.frames import OPEN_MS, Frames
-from llmtrack.analysis.interaction.events import Rows
+from llmtrack.analysis.frames import table as as_table
+from llmtrack.analysis.interaction.events import Rows, given
 from llmtrack.analysis.stats import div, quantile, ratio, winsorise
 from llmtrack.session.batch import Bools, Ints
+from llmtrack.session.cleaning import OPEN_MS, Cleaned
 from llmtrack.session.values import Floats
 
 FIELDS: Final = ("chat_session_id", "error", "text")
@@ -143,14 +144,14 @@ def _plain(group: Group) -> dict[str, Any]:
 
 
 def chats(
-    batches: Frames | Iterable[Frames],
+    batches: Cleaned | Iterable[Cleaned],
     now: datetime,
     *,
     by: str = "model_group",
     control: str | None = None,
     weights: Weights | None = None,
 ) -> Chats:
-    """The chats of frames, or of batches of frames, read with FIELDS. Those active under 30 min before `now` wait.
+    """The chats of clean sessions, or of batches of them, read with FIELDS; those active 30 min before `now` wait.
 
     A chat is a user's chat_session_id; what a visit without any says is a chat of its own. Its group is that of its
     first visit. `weights`: those of each configured experiment. Raises UsageError for an unknown grouping or control.
@@ -158,11 +159,11 @@ def chats(
     excluded: Counter[str] = Counter()
     repaired: Counter[str] = Counter()
     sessions, parts = [], []
-    for frames in [batches] if isinstance(batches, Frames) else batches:
-        excluded.update(frames.excluded)
-        repaired.update(frames.repaired)
-        sessions.append(frames.sessions)
-        parts.append(pick(frames))
+    for cleaned in [batches] if isinstance(batches, Cleaned) else batches:
+        excluded.update(cleaned.excluded)
+        repaired.update(cleaned.repaired)
+        sessions.append(as_table(cleaned.sessions))
+        parts.append(pick(cleaned))
     table, pieces = renumbered(sessions, parts)
     who = people(table, by, control, weights)
     found = _whole(pieces, who)
@@ -183,18 +184,18 @@ def chats(
     )
 
 
-def pick(frames: Frames) -> pd.DataFrame:
+def pick(cleaned: Cleaned) -> pd.DataFrame:
     """A row a chat in a visit: session, chat (its name, None without one), and numbers of what was said in it.
 
     turns (prompts), messages (prompts and answers), words (NaN where a text is not stored), first_t and last_t (of the
     messages and errors), active_t (of any event; epoch ms).
     """
-    rows = Rows(frames.events)
+    rows = Rows(cleaned)
     said = rows.prompt | rows.response
-    _, names = pd.factorize(rows.field("chat_session_id"))
-    pair_of = rows.session * (len(names) + 1) + rows.chat + 1
+    names = rows.chats
+    pair_of = rows.session * len(names) + rows.chat + 1
     chat, at = np.unique(pair_of, return_inverse=True)
-    named = np.append(np.array([None], dtype=object), names)[chat % (len(names) + 1)]
+    named = names[chat % len(names) - 1]
 
     def count(mask: Bools, values: Floats | None = None) -> Floats:
         return np.bincount(at[mask], None if values is None else values[mask], minlength=len(chat)).astype(np.float64)
@@ -207,7 +208,7 @@ def pick(frames: Frames) -> pd.DataFrame:
     message = rows.prompt | rows.answer
     table = pd.DataFrame(
         {
-            "session": chat // (len(names) + 1),
+            "session": chat // len(names),
             "chat": pd.Series(named, dtype=object),
             "turns": count(rows.prompt),
             "messages": count(message),
@@ -223,7 +224,7 @@ def pick(frames: Frames) -> pd.DataFrame:
 def _words(rows: Rows, message: Bools) -> Floats:
     text = rows.field("text")
     words = np.full(len(rows), np.nan)
-    known = np.flatnonzero(message & pd.notna(text))
+    known = np.flatnonzero(message & given(text))
     words[known] = [len(value.split()) for value in text[known]]
     return words
 

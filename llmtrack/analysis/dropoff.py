@@ -10,11 +10,11 @@ import numpy as np
 import pandas as pd
 
 from llmtrack.analysis.experiment.users import Comparison, Note, Pair, People, Weights, number, people, renumbered
-from llmtrack.analysis.frames import Frames
-from llmtrack.analysis.interaction import summary, turns
-from llmtrack.analysis.interaction.events import Rows
+from llmtrack.analysis.frames import table
+from llmtrack.analysis.interaction import Interaction, summary, turns
 from llmtrack.analysis.stats import div, quantile
 from llmtrack.session.batch import Bools, Ints
+from llmtrack.session.cleaning import Cleaned
 from llmtrack.session.values import Floats
 
 FIELDS: Final = tuple(dict.fromkeys((*summary.FIELDS, *turns.FIELDS)))
@@ -127,13 +127,13 @@ class Picked(NamedTuple):
 
 
 def dropoff(
-    batches: Frames | Iterable[Frames],
+    batches: Cleaned | Iterable[Cleaned],
     *,
     by: str = "model_group",
     control: str | None = None,
     weights: Weights | None = None,
 ) -> Dropoff:
-    """Where people stop in frames, or batches of frames, read with FIELDS.
+    """Where people stop in clean sessions, or batches of them, read with FIELDS.
 
     `weights`: those of each configured experiment, for the SRM check. Raises UsageError for an unknown grouping or
     control.
@@ -141,10 +141,10 @@ def dropoff(
     excluded: Counter[str] = Counter()
     repaired: Counter[str] = Counter()
     parts = []
-    for frames in [batches] if isinstance(batches, Frames) else batches:
-        excluded.update(frames.excluded)
-        repaired.update(frames.repaired)
-        parts.append(pick(frames))
+    for cleaned in [batches] if isinstance(batches, Cleaned) else batches:
+        excluded.update(cleaned.excluded)
+        repaired.update(cleaned.repaired)
+        parts.append(pick(cleaned))
     found = join(parts)
     who = people(found.sessions, by, control, weights)
     counted = _Counted(who, found)
@@ -164,18 +164,19 @@ def dropoff(
     )
 
 
-def pick(frames: Frames) -> Picked:
+def pick(cleaned: Cleaned) -> Picked:
     """The rows of a batch that dropoff needs."""
-    sessions = summary.sessions(frames)
-    columns = [*frames.sessions.columns, "exit_reason", "idle"]
-    found = turns.table(frames)
+    interaction = Interaction(cleaned)
+    sessions = table(interaction.summary())
+    columns = [*cleaned.sessions, "exit_reason", "idle"]
+    found = table(interaction.turns())
     found = found.loc[found["turn"] > 0, ["session", "turn", "next", "idle_first", "answered", "latency_ms"]]
-    return Picked(sessions[columns], found, idle_after(frames))
+    return Picked(sessions[columns], found, idle_after(interaction))
 
 
-def idle_after(frames: Frames) -> pd.DataFrame:
+def idle_after(interaction: Interaction) -> pd.DataFrame:
     """A row an answer after which nobody asked on before going idle: session, seconds from the answer to that."""
-    rows = Rows(frames.events)
+    rows = interaction.rows
     idle = np.flatnonzero(rows.idle)
     answer = rows.last(rows.prompt | rows.response)[idle]
     fits = (answer >= 0) & rows.answer[answer]
@@ -187,8 +188,8 @@ def idle_after(frames: Frames) -> pd.DataFrame:
 def join(parts: list[Picked]) -> Picked:
     """Batches as one, in an order that does not hang on the source. At least one."""
     sessions = [part.sessions for part in parts]
-    table, turned = renumbered(sessions, [part.turns for part in parts])
-    return Picked(table, turned, renumbered(sessions, [part.idle for part in parts])[1])
+    whole, turned = renumbered(sessions, [part.turns for part in parts])
+    return Picked(whole, turned, renumbered(sessions, [part.idle for part in parts])[1])
 
 
 class _Counted:

@@ -11,9 +11,10 @@ import pandas as pd
 
 from llmtrack.analysis.experiment.population import SRM_P
 from llmtrack.analysis.experiment.users import Comparison, Note, Pair, People, Weights, in_order, number, people
-from llmtrack.analysis.frames import Frames
+from llmtrack.analysis.frames import table as as_table
 from llmtrack.analysis.interaction.events import Rows
 from llmtrack.analysis.stats import div, srm_p
+from llmtrack.session.cleaning import Cleaned
 from llmtrack.session.values import Floats
 
 FIELDS: Final = ("error", "latency_ms")
@@ -144,13 +145,13 @@ class Health(NamedTuple):
 
 
 def health(
-    batches: Frames | Iterable[Frames],
+    batches: Cleaned | Iterable[Cleaned],
     *,
     by: str = "model_group",
     weights: Weights | None = None,
     unreadable: Callable[[], int] = lambda: 0,
 ) -> Health:
-    """Every check on frames, or on batches of frames, read with FIELDS.
+    """Every check on clean sessions, or on batches of them, read with FIELDS.
 
     `weights`: those of each configured experiment. `unreadable`: how many documents the source could not
     use; asked when all batches are read. Raises UsageError for an unknown grouping.
@@ -158,10 +159,10 @@ def health(
     excluded: Counter[str] = Counter()
     repaired: Counter[str] = Counter()
     parts = []
-    for frames in [batches] if isinstance(batches, Frames) else batches:
-        excluded.update(frames.excluded)
-        repaired.update(frames.repaired)
-        parts.append(pick(frames))
+    for cleaned in [batches] if isinstance(batches, Cleaned) else batches:
+        excluded.update(cleaned.excluded)
+        repaired.update(cleaned.repaired)
+        parts.append(pick(cleaned))
     table = pd.concat(parts, ignore_index=True)
     table = table.loc[in_order(table)].reset_index(drop=True)
     who = people(table, by, None, weights)
@@ -177,9 +178,9 @@ def health(
     return Health(len(table), users, checks, seen, {**excluded, **who.excluded}, dict(repaired), warnings)
 
 
-def pick(frames: Frames) -> pd.DataFrame:
+def pick(cleaned: Cleaned) -> pd.DataFrame:
     """A row a session: its columns, and the numerators and denominators of MEASURES."""
-    rows, sessions = Rows(frames.events), frames.sessions
+    rows, sessions = Rows(cleaned), as_table(cleaned.sessions)
     over = ~sessions["open"]
     stored = sessions["events"] + sessions["duplicates"] + sessions["out_of_range"]
     return sessions.assign(

@@ -10,9 +10,10 @@ import numpy as np
 import pandas as pd
 
 from llmtrack.analysis.experiment.users import Note, Pair, known_users, number, pair
-from llmtrack.analysis.frames import Frames
-from llmtrack.analysis.interaction import turns
+from llmtrack.analysis.frames import table as as_table
+from llmtrack.analysis.interaction import Interaction, turns
 from llmtrack.analysis.stats.shrinkage import Prior, fit
+from llmtrack.session.cleaning import Cleaned
 from llmtrack.session.values import Objects
 
 FIELDS: Final = (*turns.FIELDS, "text", "selected_text")
@@ -68,8 +69,8 @@ class Queries(NamedTuple):
         return frame.drop(columns="score_ci")
 
 
-def queries(batches: Frames | Iterable[Frames], limit: int | None = None) -> Queries:
-    """The prompts of frames, or of batches of frames, read with FIELDS; the first `limit` of them.
+def queries(batches: Cleaned | Iterable[Cleaned], limit: int | None = None) -> Queries:
+    """The prompts of clean sessions, or of batches of them, read with FIELDS; the first `limit` of them.
 
     Prompts that differ in case and white space only are one, shown as most people wrote it. Answers that failed are no
     responses.
@@ -77,10 +78,10 @@ def queries(batches: Frames | Iterable[Frames], limit: int | None = None) -> Que
     excluded: Counter[str] = Counter()
     repaired: Counter[str] = Counter()
     parts = []
-    for frames in [batches] if isinstance(batches, Frames) else batches:
-        excluded.update(frames.excluded)
-        repaired.update(frames.repaired)
-        part, left_out = pick(frames)
+    for cleaned in [batches] if isinstance(batches, Cleaned) else batches:
+        excluded.update(cleaned.excluded)
+        repaired.update(cleaned.repaired)
+        part, left_out = pick(cleaned)
         excluded.update(left_out)
         parts.append(part)
     answered = pd.concat(parts, ignore_index=True) if parts else _NOTHING
@@ -95,15 +96,15 @@ def queries(batches: Frames | Iterable[Frames], limit: int | None = None) -> Que
 _NOTHING = pd.DataFrame({"user": [], "prompt": [], "key": [], "copied": [], "selected": [], "latency_ms": []})
 
 
-def pick(frames: Frames) -> tuple[pd.DataFrame, dict[str, int]]:
+def pick(cleaned: Cleaned) -> tuple[pd.DataFrame, dict[str, int]]:
     """A row an answered prompt: user, prompt, key (folded), copied, selected, latency_ms; and what is left out."""
-    found = turns.table(frames)
+    found = as_table(Interaction(cleaned).turns())
     found = found[found["answered"]]
     strays = found["turn"].to_numpy() == 0
     prompt: Objects = found["prompt"].to_numpy(dtype=object)
     key = np.array([_fold(text) for text in prompt], dtype=object)
     named = key != ""
-    users = known_users(frames.sessions).to_numpy()
+    users = known_users(as_table(cleaned.sessions)).to_numpy()
     kept = pd.DataFrame(
         {
             "user": users[found["session"].to_numpy()],

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from llmtrack.analysis.chats import FIELDS, METRICS, Chats, chats
+from llmtrack.analysis.frames import frames
 from llmtrack.analysis.stats import ratio
 from tests.analysis.visits import NOW, START_MS, WEIGHTS, cleaned, in_batches, samples, turn, visit
 
@@ -102,7 +103,7 @@ def test_demo_shows_the_planted_difference_and_no_other(demo: Chats) -> None:
 
 
 def test_demo_numbers_are_those_of_plain_pandas(demo: Chats) -> None:
-    clean = cleaned(samples(), FIELDS)
+    clean = frames(cleaned(samples(), FIELDS))
     events = clean.events.join(clean.sessions[["user_id", "model_group"]], on="session")
     events["type"] = events["type"].astype(str)
     said = events[events["type"].isin(["prompt", "model_response"])]

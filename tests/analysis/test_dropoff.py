@@ -8,9 +8,9 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from llmtrack.analysis import frames
 from llmtrack.analysis.dropoff import BUCKETS_MS, FIELDS, Dropoff, dropoff
-from llmtrack.analysis.interaction import summary, turns
+from llmtrack.analysis.frames import table as as_table
+from llmtrack.analysis.interaction import Interaction
 from llmtrack.analysis.stats import wilson
 from llmtrack.errors import UsageError
 from tests.analysis.visits import NOW, START_MS, WEIGHTS, cleaned, in_batches, samples, turn, visit
@@ -135,8 +135,8 @@ def test_demo_shows_the_planted_difference_and_no_other(demo: Dropoff) -> None:
 
 
 def test_demo_numbers_are_those_of_plain_pandas(demo: Dropoff) -> None:
-    clean = cleaned(samples(), FIELDS)
-    sessions, table = summary.sessions(clean), turns.table(clean)
+    found = Interaction(cleaned(samples(), FIELDS))
+    sessions, table = as_table(found.summary()), as_table(found.turns())
     table = table[table["turn"] > 0].join(sessions["model_group"], on="session")
     for (group, number), rows in table.groupby(["model_group", "turn"]):
         (mine,) = [turn for turn in demo.turns if (turn.group, turn.turn) == (group, number)]
@@ -154,7 +154,7 @@ def test_demo_numbers_are_those_of_plain_pandas(demo: Dropoff) -> None:
 
 
 def test_batches_and_their_order_change_nothing(demo: Dropoff) -> None:
-    batches: list[frames.Frames] = list(in_batches(samples(), FIELDS))
+    batches = list(in_batches(samples(), FIELDS))
     assert dropoff(batches, weights=WEIGHTS) == demo
 
 

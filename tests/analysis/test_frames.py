@@ -9,8 +9,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from llmtrack.analysis import frames
+from llmtrack.analysis.frames import Frames, frames
 from llmtrack.errors import LlmtrackError
+from llmtrack.session.cleaning import clean, join, one
 from llmtrack.session.columns import Columns
 from llmtrack.session.ids import name
 from llmtrack.session.tally import Broken
@@ -30,11 +31,11 @@ def event(ms: float, kind: str = "click", /, n: Any = None, **data: Any) -> dict
     return {"t": START + ms, "type": kind, "data": data} | ({} if n is None else {"n": n})
 
 
-def gathered(*documents: dict[str, Any], fields: Any = (), broken: Broken | None = None) -> frames.Frames:
+def gathered(*documents: dict[str, Any], fields: Any = (), broken: Broken | None = None) -> Frames:
     columns = Columns(fields)
     for document in documents:
         columns.add(document)
-    return frames.clean(columns.batch(broken), NOW)
+    return frames(clean(columns.batch(broken), NOW))
 
 
 def chat(ms: float, kind: str, name: str | None, **data: Any) -> dict[str, Any]:
@@ -65,21 +66,21 @@ def test_a_chat_begins_before_its_first_prompt_though_two_clocks_disagree(
 ) -> None:
     events = [chat(ms, kind, name, mark=i) for i, (ms, kind, name) in enumerate(stamped)]
     other = session(chat(5, "prompt", "b", mark=9), session_id="other")
-    clean = gathered(other, session(*events), other, fields=fields)
-    mine = clean.events[clean.events["session"] == 1]
+    found = gathered(other, session(*events), other, fields=fields)
+    mine = found.events[found.events["session"] == 1]
     marks = mine["mark"] if fields else mine["data"].map(lambda data: data["mark"])
     assert marks.tolist() == mine["pos"].tolist() == happened
     assert mine["type"].tolist() == [stamped[i][1] for i in happened]
     assert (mine["t"] - START).tolist() == (times or [ms for ms, _, _ in stamped])
-    assert clean.repaired["chat_begun_late"] == sum(kind == "new_chat" for _, kind, _ in stamped) * (times is not None)
-    assert clean.events["session"].tolist() == [0, *[1] * len(stamped), 2]
+    assert found.repaired["chat_begun_late"] == sum(kind == "new_chat" for _, kind, _ in stamped) * (times is not None)
+    assert found.events["session"].tolist() == [0, *[1] * len(stamped), 2]
 
 
 def test_the_end_of_a_visit_is_the_same_whether_or_not_chats_are_read() -> None:
     visit = session(chat(0, "prompt", "b"), chat(40, "new_chat", "b"))
     ends = [gathered(visit, fields=fields).sessions.loc[0, "end_ms"] for fields in ((), ("chat_session_id",), None)]
     assert ends == [START + 40] * 3
-    told = frames.one(visit, NOW)
+    told = one(visit, NOW)
     assert [(event["type"], event["at_s"]) for event in told.events] == [("new_chat", 0), ("prompt", 0)]
     assert told.repaired["chat_begun_late"] == 1
 
@@ -166,19 +167,19 @@ def test_environment_is_read_where_it_is_an_object() -> None:
 
 def test_fields_come_as_columns_of_their_kind() -> None:
     first = event(0, "model_response", latency_ms="250", text="a", error=None, own={"x": 1})
-    clean = gathered(
+    found = gathered(
         session(first, event(1, "scroll", latency_ms=[3], text=5)), fields=("latency_ms", "text", "own", "no")
     )
-    assert clean.events["latency_ms"].tolist()[0] == 250
-    assert clean.events["latency_ms"].isna().tolist() == [False, True]
-    assert clean.events["text"].tolist() == ["a", "5"]
-    assert clean.events["own"].tolist() == [{"x": 1}, None]
-    assert clean.events["no"].tolist() == [None, None]
+    assert found.events["latency_ms"].tolist()[0] == 250
+    assert found.events["latency_ms"].isna().tolist() == [False, True]
+    assert found.events["text"].tolist() == ["a", "5"]
+    assert found.events["own"].tolist() == [{"x": 1}, None]
+    assert found.events["no"].tolist() == [None, None]
 
 
 def test_without_fields_events_come_with_whole_data() -> None:
-    clean = gathered(session(event(0, "x", a=1), {"t": START, "type": "y"}), fields=None)
-    assert clean.events["data"].tolist() == [{"a": 1}, {}]
+    found = gathered(session(event(0, "x", a=1), {"t": START, "type": "y"}), fields=None)
+    assert found.events["data"].tolist() == [{"a": 1}, {}]
 
 
 @pytest.mark.parametrize(
@@ -196,14 +197,14 @@ def test_without_fields_events_come_with_whole_data() -> None:
     ],
 )
 def test_duplicates(events: list[Any], left: int) -> None:
-    clean = gathered(session(*events), session(*events, session_id="another"))
-    assert len(clean.events) == 2 * left
-    assert clean.excluded["duplicates"] == 2 * (len(events) - left)
+    found = gathered(session(*events), session(*events, session_id="another"))
+    assert len(found.events) == 2 * left
+    assert found.excluded["duplicates"] == 2 * (len(events) - left)
 
 
 def test_the_first_of_two_with_the_same_n_stays() -> None:
-    clean = gathered(session(event(5, "first", n=1), event(0, "second", n=1)))
-    assert clean.events["type"].tolist() == ["first"]
+    found = gathered(session(event(5, "first", n=1), event(0, "second", n=1)))
+    assert found.events["type"].tolist() == ["first"]
 
 
 def test_duplicates_show_though_their_data_is_not_read() -> None:
@@ -219,15 +220,15 @@ def test_duplicates_show_though_their_data_is_not_read() -> None:
     ("first", "shifted"), [(-5 * MINUTE, False), (5 * MINUTE, False), (5 * MINUTE + 1, True), (-5 * MINUTE - 1, True)]
 )
 def test_clocks_agree_up_to_5_minutes(first: float, shifted: bool) -> None:
-    clean = gathered(session(event(first)))
-    assert clean.sessions.loc[0, "clock_shifted"] == shifted
-    assert clean.sessions.loc[0, "clock_offset_ms"] == (first if shifted else 0)
-    assert clean.events["t"].tolist() == [START if shifted else START + first]
+    found = gathered(session(event(first)))
+    assert found.sessions.loc[0, "clock_shifted"] == shifted
+    assert found.sessions.loc[0, "clock_offset_ms"] == (first if shifted else 0)
+    assert found.events["t"].tolist() == [START if shifted else START + first]
 
 
 def test_one_session_with_a_wrong_clock_moves_no_other() -> None:
-    clean = gathered(session(event(0)), session(event(99 * MINUTE), session_id="t"), session(event(7), session_id="u"))
-    assert clean.events["t"].tolist() == [START, START, START + 7]
+    found = gathered(session(event(0)), session(event(99 * MINUTE), session_id="t"), session(event(7), session_id="u"))
+    assert found.events["t"].tolist() == [START, START, START + 7]
 
 
 @pytest.mark.parametrize(("ago", "is_open"), [(29, True), (31, False)])
@@ -241,9 +242,9 @@ def test_a_session_is_open_for_30_minutes_after_its_last_event(ago: int, is_open
 
 def test_broken_events_are_counted_and_named_and_keep_the_places_of_the_others() -> None:
     broken = Broken()
-    clean = gathered(session("x", event(0), {"type": "y"}, {"t": START, "type": ""}, event(5)), broken=broken)
-    assert clean.events["pos"].tolist() == [1, 4]
-    assert {key: count for key, count in clean.excluded.items() if count} == {
+    found = gathered(session("x", event(0), {"type": "y"}, {"t": START, "type": ""}, event(5)), broken=broken)
+    assert found.events["pos"].tolist() == [1, 4]
+    assert {key: count for key, count in found.excluded.items() if count} == {
         "event_not_an_object": 1, "event_without_t": 1, "event_without_type": 1,
     }  # fmt: skip
     assert broken.named == [
@@ -259,9 +260,9 @@ def test_a_document_of_another_shape_spoils_nothing_of_its_neighbours() -> None:
         ),
         session(event(0, "copy", text="e"), session_id="u"),
     ]
-    clean = gathered(*documents, fields=("text",))
-    assert clean.events["text"].tolist() == ["a", "b", "c", "d", "e"]
-    assert clean.events["session"].tolist() == [0, 0, 1, 1, 2]
+    found = gathered(*documents, fields=("text",))
+    assert found.events["text"].tolist() == ["a", "b", "c", "d", "e"]
+    assert found.events["session"].tolist() == [0, 0, 1, 1, 2]
 
 
 def test_batches_join_to_what_one_batch_gives() -> None:
@@ -272,7 +273,7 @@ def test_batches_join_to_what_one_batch_gives() -> None:
         for document in pair:
             columns.add(document)
         parts.append(columns.batch())
-    joined, whole = frames.build(parts, NOW), gathered(*documents, fields=("text",))
+    joined, whole = frames(join([clean(part, NOW) for part in parts])), gathered(*documents, fields=("text",))
     pd.testing.assert_frame_equal(joined.sessions, whole.sessions)
     pd.testing.assert_frame_equal(joined.events[list(whole.events)], whole.events, check_categorical=False)
     assert joined.excluded == whole.excluded
@@ -282,7 +283,7 @@ def test_batches_join_to_what_one_batch_gives() -> None:
 def test_one_visit_is_cleaned_as_all_are() -> None:
     shifted = event(3_600_000, "model_response", latency_ms=-5, text="x")
     document = session(event(3_600_500), shifted, shifted, environment={"device": "mobile"}, end_time=START + 9000)
-    visit = frames.one(document, NOW)
+    visit = one(document, NOW)
     assert visit.session["start_time"] == datetime(2026, 9, 21, 14, 13, 20, tzinfo=UTC)
     assert visit.session["end_time"] == visit.session["start_time"] + timedelta(seconds=9)
     assert visit.session["environment"] == {"device": "mobile"}
@@ -305,4 +306,4 @@ def test_one_visit_is_cleaned_as_all_are() -> None:
 )
 def test_what_is_no_session_says_why(document: dict[str, Any], why: str) -> None:
     with pytest.raises(LlmtrackError, match=why):
-        frames.one(document, NOW)
+        one(document, NOW)

@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 from functools import cache
 from typing import Any
 
-from llmtrack.analysis import frames
 from llmtrack.sample import visits as sample
+from llmtrack.session.cleaning import Cleaned, clean
 from llmtrack.session.columns import Columns
 
 NOW = datetime(2026, 11, 22, 16, 30, tzinfo=UTC)
@@ -45,11 +45,11 @@ def turn(at: float, prompt: str = "Why?", answer: str = "Because it is so.", **d
     return [(at, "prompt", {"text": prompt, **chat}), (at + 2, "model_response", {"text": answer, **chat, **data})]
 
 
-def cleaned(documents: Iterable[Document], fields: Iterable[str], now: datetime = NOW) -> frames.Frames:
+def cleaned(documents: Iterable[Document], fields: Iterable[str], now: datetime = NOW) -> Cleaned:
     columns = Columns(fields)
     for document in documents:
         columns.add(document)
-    return frames.clean(columns.batch(), now)
+    return clean(columns.batch(), now)
 
 
 @cache
@@ -58,7 +58,7 @@ def samples() -> tuple[Document, ...]:
     return tuple(sample.sessions(now=NOW))
 
 
-def in_batches(documents: Iterable[Document], fields: Iterable[str], size: int = 100) -> Iterable[frames.Frames]:
+def in_batches(documents: Iterable[Document], fields: Iterable[str], size: int = 100) -> Iterable[Cleaned]:
     """The same sessions in batches, and the other way round: no number hangs on that."""
     backwards = list(documents)[::-1]
     return [cleaned(backwards[i : i + size], fields) for i in range(0, len(backwards), size)]

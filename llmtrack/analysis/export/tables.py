@@ -13,10 +13,10 @@ import numpy as np
 import pandas as pd
 
 from llmtrack.analysis.export.columns import TABLES, TEXT_BASED, Column
-from llmtrack.analysis.frames import Frames
-from llmtrack.analysis.interaction import summary, turns
+from llmtrack.analysis.interaction import Interaction, summary, turns
 from llmtrack.errors import UsageError
 from llmtrack.session.batch import DATA, NUMBERS, TEXTS
+from llmtrack.session.cleaning import Cleaned
 from llmtrack.session.jsonable import jsonable
 from llmtrack.session.schema import CHAT, well_formed
 from llmtrack.session.values import Floats, Objects, numbers, texts
@@ -43,7 +43,7 @@ def choose(table: str, names: Sequence[str] | None = None) -> tuple[Column, ...]
 
 
 def fields(table: str, columns: Sequence[Column]) -> tuple[str, ...] | None:
-    """The data fields that frames must have for these columns; None: whole data objects."""
+    """The data fields that must be read for these columns; None: whole data objects."""
     names = {column.name for column in columns}
     if table == "events":
         return None if DATA in names else (CHAT, *(column.name for column in columns if column.name not in _OWN))
@@ -53,9 +53,9 @@ def fields(table: str, columns: Sequence[Column]) -> tuple[str, ...] | None:
     return turns.TEXT_FIELDS if with_texts else turns.FIELDS
 
 
-def build(table: str, frames: Frames, columns: Sequence[Column]) -> pd.DataFrame:
-    """The rows of `table` in clean frames that have its `fields`: exactly these columns, typed as they say."""
-    rows = {"sessions": _sessions, "events": _events, "turns": _turns}[table](frames)
+def build(table: str, cleaned: Cleaned, columns: Sequence[Column]) -> pd.DataFrame:
+    """The rows of `table` in clean sessions read with its `fields`: exactly these columns, typed as they say."""
+    rows = {"sessions": _sessions, "events": _events, "turns": _turns}[table](cleaned)
     return pd.DataFrame({column.name: typed(rows[column.name], column.type) for column in columns})
 
 
@@ -72,27 +72,27 @@ def typed(values: Any, kind: str) -> pd.Series[Any]:
     return pd.Series(np.asarray(values), dtype="Int64" if kind == "integer" else "float64")
 
 
-def _sessions(frames: Frames) -> dict[str, Any]:
-    found = summary.sessions(frames)
-    return {**_columns(found), "start_time": found["start_ms"], "end_time": found["end_ms"]}
+def _sessions(cleaned: Cleaned) -> dict[str, Any]:
+    found = Interaction(cleaned).summary()
+    return {**found, "start_time": found["start_ms"], "end_time": found["end_ms"]}
 
 
-def _turns(frames: Frames) -> dict[str, Any]:
-    found = turns.table(frames)
+def _turns(cleaned: Cleaned) -> dict[str, Any]:
+    found = Interaction(cleaned).turns()
     times = {"prompt_time": found["prompt_t"], "response_time": found["response_t"]}
-    return {**_of_session(frames, found["session"].to_numpy()), **_columns(found), **times}
+    return {**_of_session(cleaned, found["session"]), **found, **times}
 
 
-def _events(frames: Frames) -> dict[str, Any]:
-    events = frames.events
-    session, t = events["session"].to_numpy(), events["t"].to_numpy()
+def _events(cleaned: Cleaned) -> dict[str, Any]:
+    session, t = cleaned.session, cleaned.t
     first = np.searchsorted(session, session)
-    start = frames.sessions["start_ms"].to_numpy()[session]
+    start = cleaned.sessions["start_ms"][session]
     own = {"number": np.arange(len(t)) - first + 1, "t": np.round(t).astype(np.int64), "time": t}
-    found = {**_of_session(frames, session), **own, "at_s": np.round(t - start, 3) / 1000, "type": events["type"]}
-    if DATA in events:
-        return found | _data(events[DATA].tolist())
-    return found | {key: _clean(key, events[key]) for key in events.columns.difference(["session", "pos", "t", "type"])}
+    kind = np.array([*cleaned.types, None], dtype=object)[cleaned.type_codes]
+    found = {**_of_session(cleaned, session), **own, "at_s": np.round(t - start, 3) / 1000, "type": kind}
+    if DATA in cleaned.data:
+        return found | _data(cleaned.data[DATA].tolist())
+    return found | {key: _clean(key, values) for key, values in cleaned.data.items()}
 
 
 def _data(objects: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -117,9 +117,5 @@ def _clean(key: str, values: Any) -> Floats | Objects:
     return np.array([value if isinstance(value, bool) else None for value in values], dtype=object)
 
 
-def _of_session(frames: Frames, session: Any) -> dict[str, Any]:
-    return {key: frames.sessions[key].to_numpy()[session] for key in _SESSION}
-
-
-def _columns(found: pd.DataFrame) -> dict[str, Any]:
-    return {str(key): found[key] for key in found.columns}
+def _of_session(cleaned: Cleaned, session: Any) -> dict[str, Any]:
+    return {key: cleaned.sessions[key][session] for key in _SESSION}

@@ -6,7 +6,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from llmtrack.analysis.interaction.events import Rows, total
+from llmtrack.analysis.interaction.events import Rows, before, total
 from llmtrack.session.batch import Ints
 from llmtrack.session.values import Floats
 
@@ -46,30 +46,26 @@ def pending(rows: Rows, response: Ints) -> Ints:
     return np.cumsum(change)
 
 
-def waiting_ms(rows: Rows, response: Ints, sessions: int) -> Floats:
-    """Per session the time in which a response was due; two at once count once."""
-    waits = np.flatnonzero(pending(rows, response)[:-1] > 0)
+def waiting_ms(rows: Rows, waiting_for: Ints, sessions: int) -> Floats:
+    """Per session the time in which a response was due; two at once count once. `waiting_for`: as `pending`."""
+    waits = np.flatnonzero(waiting_for[:-1] > 0)
     return total(rows.session[waits], rows.t[waits + 1] - rows.t[waits], sessions)
 
 
-def gaps(rows: Rows, response: Ints, start_ms: Floats) -> Gaps:
+def gaps(rows: Rows, waiting_for: Ints, start_ms: Floats) -> Gaps:
     """The silences from start, from an event or from a response to the next event of a person.
 
-    `start_ms`: of each session.
+    `waiting_for`: as `pending`; `start_ms`: of each session.
     """
     bound = np.flatnonzero(rows.user | rows.response)
     session, t = rows.session[bound], rows.t[bound]
     first = np.append(True, session[1:] != session[:-1])[: len(bound)]
-    before = np.roll(bound, 1)
+    previous = np.roll(bound, 1)
     since = np.where(first, start_ms[session], np.roll(t, 1))
-    waiting = ~first & (pending(rows, response)[before] > 0)
+    waiting = ~first & (waiting_for[previous] > 0)
     counted = rows.user[bound] & ~waiting
-    before = np.where(first, -1, before)[counted]
-    spoken = _before(rows.last(rows.prompt | rows.response), before)
+    previous = np.where(first, -1, previous)[counted]
+    spoken = before(rows.last(rows.prompt | rows.response), previous)
     reading = np.where((spoken >= 0) & rows.response[spoken], spoken, -1)
-    answer = _before(rows.last(rows.answer), before)
+    answer = before(rows.last(rows.answer), previous)
     return Gaps(bound[counted], np.maximum(t - since, 0)[counted], answer, reading)
-
-
-def _before(last: Ints, row: Ints) -> Ints:
-    return np.where(row >= 0, last[row], -1)

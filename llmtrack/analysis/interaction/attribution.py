@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 import numpy as np
-import pandas as pd
 
-from llmtrack.analysis.interaction.events import Rows, given
+from llmtrack.analysis.interaction.events import Rows, given, numbered
 from llmtrack.session.batch import Bools, Ints
 from llmtrack.session.schema import COPY, SELECTION
 
@@ -37,12 +36,19 @@ def attribute(rows: Rows) -> Taken:
     return Taken(at, rows.kind(COPY)[at], answer)
 
 
+def counted(taken: Taken, rows: int) -> tuple[Ints, Ints]:
+    """For each event that is an answer its copies and its selections."""
+    known = taken.answer >= 0
+    copies = np.bincount(taken.answer[known & taken.copy], minlength=rows)
+    return copies, np.bincount(taken.answer[known & ~taken.copy], minlength=rows)
+
+
 def _copied_selections(rows: Rows) -> Bools:
     """Selections that a copy of the same text follows soon."""
     found = np.zeros(len(rows), dtype=bool)
     text = rows.field("selected_text")
     at = np.flatnonzero(rows.taken & given(text))
-    folded, _ = pd.factorize(np.array([_fold(value) for value in text[at]], dtype=object))
+    folded, _ = numbered(np.array([_fold(value) for value in text[at]], dtype=object))
     order = np.lexsort((at, folded, rows.session[at]))
     at, folded = at[order], folded[order]
     copy = rows.kind(COPY)[at]
@@ -58,12 +64,11 @@ def _copied_selections(rows: Rows) -> Bools:
 
 def _named(rows: Rows, at: Ints) -> Ints:
     """The response that has the event's turn_id; -1 where it lies in another visit."""
-    turn = pd.Series(rows.field("turn_id"), dtype=object)
-    responses = np.flatnonzero(rows.response & given(turn.to_numpy()))
-    known = pd.DataFrame({"session": rows.session[responses], "turn": turn[responses], "answer": responses})
-    wanted = pd.DataFrame({"session": rows.session[at], "turn": turn[at]})
-    found = wanted.merge(known.drop_duplicates(["session", "turn"]), on=["session", "turn"], how="left")
-    return found["answer"].fillna(-1).to_numpy(dtype=np.int64)
+    turn, session = rows.field("turn_id"), rows.session
+    known: dict[tuple[int, str], int] = {}
+    for answer in np.flatnonzero(rows.response & given(turn)).tolist():
+        known.setdefault((session[answer], turn[answer]), answer)
+    return np.array([known.get((session[row], turn[row]), -1) for row in at.tolist()], dtype=np.int64)
 
 
 def _containing(rows: Rows, at: Ints) -> list[int]:

@@ -1,4 +1,4 @@
-"""Rows: which events of a Frames are what, as arrays. What the numbers of a session and of a turn are made of."""
+"""Rows: which events are what, as arrays. What the numbers of a session and of a turn are made of."""
 
 from __future__ import annotations
 
@@ -7,39 +7,42 @@ from functools import cached_property
 from typing import Any, Final
 
 import numpy as np
-import pandas as pd
 
 from llmtrack.session.batch import Bools, Ints
+from llmtrack.session.cleaning import Cleaned
 from llmtrack.session.schema import ACTIVITY, COPY, MODEL_RESPONSE, PROMPT, SELECTION
 from llmtrack.session.values import Floats, Objects
 
 IDLE: Final = "idle"
+_NOTHING: Final[Any] = None  # numpy compares with it, whatever its types say
 
 
 class Rows:
-    """The events of frames, sorted by session and t; every mask and number has one entry an event.
+    """The events of clean sessions, sorted by session and t; every mask and number has one entry an event.
 
     Which event a person made is decided here: all but answers, and the tracker's remark that nobody did anything.
     """
 
-    def __init__(self, events: pd.DataFrame) -> None:
-        self.events = events
-        self.session: Ints = events["session"].to_numpy()
-        self.t: Floats = events["t"].to_numpy()
-        kinds = events["type"].cat
-        self._codes, self._names = kinds.codes.to_numpy(), list(kinds.categories)
+    def __init__(self, cleaned: Cleaned) -> None:
+        self.session: Ints = cleaned.session
+        self.t: Floats = cleaned.t
+        self._cleaned = cleaned
+        self._fields: dict[str, Any] = {}
 
     def __len__(self) -> int:
         return len(self.t)
 
     def kind(self, name: str) -> Bools:
         """Events of this type."""
-        code = self._names.index(name) if name in self._names else len(self._names)
-        return np.asarray(self._codes == code)
+        types = self._cleaned.types
+        code = types.index(name) if name in types else len(types)
+        return np.asarray(self._cleaned.type_codes == code)
 
     def field(self, name: str) -> Any:
         """A data field: floats, or objects with None where it is missing. KeyError when it was not read."""
-        return self.events[name].to_numpy()
+        if name not in self._fields:
+            self._fields[name] = self._cleaned.field(name)
+        return self._fields[name]
 
     @cached_property
     def prompt(self) -> Bools:
@@ -54,7 +57,9 @@ class Rows:
     @cached_property
     def error(self) -> Bools:
         """Responses that failed."""
-        return self.response & given(self.field("error"))
+        found = self.response.copy()
+        found[found] = given(self.field("error")[found])
+        return found
 
     @cached_property
     def answer(self) -> Bools:
@@ -65,8 +70,7 @@ class Rows:
     def idle(self) -> Bools:
         """The tracker's remark that nobody has done anything for a while."""
         found = self.kind(ACTIVITY)
-        rows = np.flatnonzero(found)
-        found[rows] = self.field("activity_state")[rows] == IDLE
+        found[found] = np.equal(self.field("activity_state")[found], IDLE)
         return found
 
     @cached_property
@@ -84,13 +88,21 @@ class Rows:
         """A number for the chat of each event (equal numbers of different sessions are different chats).
 
         An event that names no chat belongs to the last one named before it in its session, else to the first one
-        named; where no chat is named at all there is one chat, -1.
+        named; where no chat is named at all there is one chat, -1. `chats` has the names.
         """
-        codes, _ = pd.factorize(self.field("chat_session_id"))
-        named = codes >= 0
-        source = self.last(named)
-        source = np.where(source >= 0, source, self.next(named))
+        codes, _ = self._named_chats
+        source = self.last(codes >= 0)
+        source = np.where(source >= 0, source, self.next(codes >= 0))
         return np.where(source >= 0, codes[source], -1)
+
+    @cached_property
+    def chats(self) -> Objects:
+        """The name of each number of `chat`; None for the last, which is -1."""
+        return self._named_chats[1]
+
+    @cached_property
+    def _named_chats(self) -> tuple[Ints, Objects]:
+        return numbered(self.field("chat_session_id"))
 
     def last(self, mask: Bools) -> Ints:
         """For each event the last one in `mask` at or before it in its session; -1 without one."""
@@ -118,12 +130,31 @@ def at(mask: Bools, row: Ints) -> Bools:
     return np.append(mask, False)[row]
 
 
-def categories(fits: Sequence[Bools], names: Sequence[str]) -> pd.Categorical[str]:
+def before(row_of: Ints, row: Ints) -> Ints:
+    """The number of each of these rows; -1 for row -1."""
+    return np.where(row >= 0, row_of[row], -1)
+
+
+def first_fitting(fits: Sequence[Bools], names: Sequence[str]) -> Objects:
     """For each entry the name of the first mask that holds; the last name where none does."""
     codes: Ints = np.select(fits, np.arange(len(fits)).tolist(), default=len(fits)).astype(np.int64)
-    return pd.Categorical.from_codes(codes, categories=pd.Index(names))
+    return np.array(names, dtype=object)[codes]
 
 
 def given(values: Objects) -> Bools:
     """Where an object column has a value."""
-    return np.asarray(pd.notna(values), dtype=bool)
+    return np.asarray(np.not_equal(values, _NOTHING), dtype=bool)
+
+
+def numbered(values: Objects) -> tuple[Ints, Objects]:
+    """A number for each different value, -1 for None; and the values of the numbers, last the None of -1."""
+    numbers = _Numbers({None: -1})
+    codes = np.fromiter(map(numbers.__getitem__, values.tolist()), dtype=np.int64, count=len(values))
+    del numbers[None]
+    return codes, np.array([*numbers, None], dtype=object)
+
+
+class _Numbers(dict[Any, int]):
+    def __missing__(self, key: Any) -> int:
+        self[key] = number = len(self) - 1  # None is one of them
+        return number

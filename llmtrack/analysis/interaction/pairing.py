@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-import pandas as pd
 
-from llmtrack.analysis.interaction.events import Rows, given
+from llmtrack.analysis.interaction.events import Rows, given, numbered
 from llmtrack.session.batch import Ints
 
 
@@ -18,7 +17,7 @@ def answered_by(rows: Rows) -> Ints:
     asked = np.flatnonzero(rows.prompt | rows.response)
     turn = rows.field("turn_id")[asked]
     named = given(turn)
-    codes, _ = pd.factorize(turn)
+    codes, _ = numbered(turn)
     _pair(rows, asked[named], codes[named], response)
     paired = np.zeros(len(rows), dtype=bool)
     paired[response[response >= 0]] = True
@@ -41,13 +40,17 @@ def _pair(rows: Rows, at: Ints, group: Ints, response: Ints) -> None:
     at, group = at[order], group[order]
     session = rows.session[at]
     first = np.append(True, (session[1:] != session[:-1]) | (group[1:] != group[:-1]))
-    number = np.cumsum(first)
+    number = np.cumsum(first) - 1
+    begins = np.flatnonzero(first)
     step = np.where(rows.prompt[at], 1, -1)
-    depth = pd.Series(step).groupby(number).cumsum()
-    lowest = depth.groupby(number).cummin().clip(upper=0)
-    stray = (step == -1) & (depth == lowest) & (depth < lowest.groupby(number).shift(fill_value=0))
-    level = (depth - lowest + (step == -1)).to_numpy()
-    kept = np.flatnonzero(~stray.to_numpy())
+    sums = np.cumsum(step)
+    depth = sums - (sums - step)[begins][number]
+    apart = number * (2 * len(at) + 2)  # so far below the group before that its minimum counts no more
+    lowest = np.minimum(np.minimum.accumulate(depth - apart) + apart, 0)
+    before = np.where(first, 0, np.roll(lowest, 1))
+    stray = (step == -1) & (depth == lowest) & (depth < before)
+    level = depth - lowest + (step == -1)
+    kept = np.flatnonzero(~stray)
     kept = kept[np.lexsort((kept, level[kept], number[kept]))]
     closes = np.flatnonzero(step[kept] == -1)
     response[at[kept[closes - 1]]] = at[kept[closes]]

@@ -6,17 +6,15 @@ import re
 from typing import Any, Final
 
 import numpy as np
-import pandas as pd
 
-from llmtrack.analysis.frames import LATENCY, Frames
-from llmtrack.analysis.interaction.attention import gaps, waiting_ms
-from llmtrack.analysis.interaction.attribution import attribute
-from llmtrack.analysis.interaction.events import Rows, at, categories, given, total
-from llmtrack.analysis.interaction.pairing import answered_by
-from llmtrack.analysis.interaction.turns import counted
+from llmtrack.analysis.interaction.attention import waiting_ms
+from llmtrack.analysis.interaction.attribution import counted
+from llmtrack.analysis.interaction.events import Rows, at, first_fitting, given, total
+from llmtrack.analysis.interaction.evidence import Evidence
 from llmtrack.session.batch import Bools, Ints
+from llmtrack.session.cleaning import LATENCY, Cleaned
 from llmtrack.session.schema import CLICK, COPY, SCROLL
-from llmtrack.session.values import Floats
+from llmtrack.session.values import Floats, Objects
 
 FIELDS: Final = (
     "activity_state", "scrollY", "page_height", "latency_ms", "error", "chat_session_id", "turn_id",
@@ -30,66 +28,72 @@ EXIT_REASONS: Final = ("open", "no_prompt", "waiting", "after_error", "after_cop
 _WORD: Final = re.compile(r"\w+")
 
 
-def sessions(frames: Frames) -> pd.DataFrame:
-    """The columns of frames.sessions and the numbers of each session, in the same order. Needs FIELDS.
+def sessions(found: Evidence) -> dict[str, Any]:
+    """The columns of the sessions and the numbers of each, in the same order. Needs FIELDS.
 
     duration_s, waiting_s, active_s, reading_s, away_s (seconds; duration_s and away_s NaN without events and end);
     scroll_max_px, scroll_total_px, scroll_reversals, scroll_depth (0 to 1, NaN where no page height is known);
     prompts, responses (answers that did not fail), errors, unanswered, chats, copies, clicks; latency_p50_ms (NaN
     without any); idle (bool); exit_reason (one of EXIT_REASONS).
 
-    Frames read with TEXT_FIELDS give also: selections (without those that were then copied), answer_copies and
+    What was read with TEXT_FIELDS gives also: selections (without those that were then copied), answer_copies and
     answer_selections (those of both that belong to an answer), copied_responses, words_out, active_long_s, reasks,
     prompts_with_predecessor.
     """
-    rows = Rows(frames.events)
-    response = answered_by(rows)
-    columns = {**_counts(rows, response, frames), **_time(rows, response, frames), **_scroll(rows, frames)}
-    columns["exit_reason"] = _exit_reason(rows, response, frames)
-    if "text" in frames.events and "selected_text" in frames.events:
-        columns |= _from_texts(rows, response, frames)
-    return pd.concat([frames.sessions, pd.DataFrame(columns, index=frames.sessions.index)], axis=1)
+    rows, cleaned = found.rows, found.cleaned
+    columns = {**cleaned.sessions, **_counts(found), **_time(found), **_scroll(rows, cleaned)}
+    columns["exit_reason"] = _exit_reason(found)
+    return columns | (_from_texts(found) if found.with_texts else {})
 
 
-def _per_session(rows: Rows, mask: Bools, frames: Frames) -> Ints:
-    return np.bincount(rows.session[mask], minlength=len(frames.sessions))
+def _per_session(rows: Rows, mask: Bools, count: int) -> Ints:
+    return np.bincount(rows.session[mask], minlength=count)
 
 
-def _counts(rows: Rows, response: Ints, frames: Frames) -> dict[str, Any]:
+def _counts(found: Evidence) -> dict[str, Any]:
+    rows, count = found.rows, len(found.cleaned)
     said = rows.prompt | rows.response
     most = int(rows.chat.max(initial=-1)) + 2  # chats in all, and none
     spoken = np.unique(rows.session[said] * most + rows.chat[said] + 1) // most
     latency = rows.field(LATENCY)
     known = rows.answer & ~np.isnan(latency)
-    medians = pd.Series(latency[known]).groupby(rows.session[known]).median()
     return {
-        "prompts": _per_session(rows, rows.prompt, frames),
-        "responses": _per_session(rows, rows.answer, frames),
-        "errors": _per_session(rows, rows.error, frames),
-        "unanswered": _per_session(rows, rows.prompt & (response < 0), frames),
-        "chats": np.bincount(spoken, minlength=len(frames.sessions)),
-        "copies": _per_session(rows, rows.kind(COPY), frames),
-        "clicks": _per_session(rows, rows.kind(CLICK), frames),
-        "latency_p50_ms": medians.reindex(range(len(frames.sessions))).to_numpy(dtype=np.float64),
-        "idle": _per_session(rows, rows.idle, frames) > 0,
+        "prompts": _per_session(rows, rows.prompt, count),
+        "responses": _per_session(rows, rows.answer, count),
+        "errors": _per_session(rows, rows.error, count),
+        "unanswered": _per_session(rows, rows.prompt & (found.response < 0), count),
+        "chats": np.bincount(spoken, minlength=count),
+        "copies": _per_session(rows, rows.kind(COPY), count),
+        "clicks": _per_session(rows, rows.kind(CLICK), count),
+        "latency_p50_ms": _medians(rows.session[known], latency[known], count),
+        "idle": _per_session(rows, rows.idle, count) > 0,
     }
 
 
-def _time(rows: Rows, response: Ints, frames: Frames) -> dict[str, Floats]:
-    count = len(frames.sessions)
-    start = frames.sessions["start_ms"].to_numpy()
-    silences = gaps(rows, response, start)
+def _medians(session: Ints, values: Floats, count: int) -> Floats:
+    """The median of each session's values, NaN without any."""
+    values = values[np.lexsort((values, session))]
+    counts = np.bincount(session, minlength=count)
+    some = counts > 0
+    first, counts = (np.cumsum(counts) - counts)[some], counts[some]
+    medians = np.full(count, np.nan)
+    medians[some] = (values[first + (counts - 1) // 2] + values[first + counts // 2]) / 2
+    return medians
+
+
+def _time(found: Evidence) -> dict[str, Floats]:
+    rows, silences, count = found.rows, found.gaps, len(found.cleaned)
     session, ms = rows.session[silences.row], silences.active_ms()
-    duration = (frames.sessions["end_ms"].to_numpy() - start) / 1000
+    duration = (found.cleaned.sessions["end_ms"] - found.cleaned.sessions["start_ms"]) / 1000
     active = total(session, ms, count) / 1000
-    waiting = waiting_ms(rows, response, count) / 1000
+    waiting = waiting_ms(rows, found.waiting_for, count) / 1000
     reading = total(session, ms * (silences.reading >= 0), count) / 1000
     away = np.maximum(duration - active - waiting, 0)
     return {"duration_s": duration, "waiting_s": waiting, "active_s": active, "reading_s": reading, "away_s": away}
 
 
-def _scroll(rows: Rows, frames: Frames) -> dict[str, Any]:
-    count = len(frames.sessions)
+def _scroll(rows: Rows, cleaned: Cleaned) -> dict[str, Any]:
+    count = len(cleaned)
     scrolls = np.flatnonzero(rows.kind(SCROLL) & ~np.isnan(rows.field("scrollY")))
     session, y = rows.session[scrolls], rows.field("scrollY")[scrolls]
     highest = np.zeros(count)
@@ -100,7 +104,7 @@ def _scroll(rows: Rows, frames: Frames) -> dict[str, Any]:
     turned = (np.sign(change[1:]) != np.sign(change[:-1])) & (moved[1:] == moved[:-1])
     page = rows.field("page_height")[scrolls]
     with np.errstate(divide="ignore", invalid="ignore"):
-        depth = (y + frames.sessions["viewport_height_px"].to_numpy()[session]) / np.where(page > 0, page, np.nan)
+        depth = (y + cleaned.sessions["viewport_height_px"][session]) / np.where(page > 0, page, np.nan)
     deepest = np.full(count, np.nan)
     np.fmax.at(deepest, session, np.clip(depth, 0, 1))
     return {
@@ -111,22 +115,21 @@ def _scroll(rows: Rows, frames: Frames) -> dict[str, Any]:
     }
 
 
-def _exit_reason(rows: Rows, response: Ints, frames: Frames) -> pd.Categorical[str]:
+def _exit_reason(found: Evidence) -> Objects:
     """The first reason that fits."""
-    count = len(frames.sessions)
-    unanswered = response < 0
+    rows, count = found.rows, len(found.cleaned)
     last_prompt, last_response, last_user, last_taken = (
         _last_row(rows, mask, count) for mask in (rows.prompt, rows.response, rows.user, rows.taken)
     )
     fits = [
-        frames.sessions["open"].to_numpy(),
+        found.cleaned.sessions["open"],
         last_prompt < 0,
-        at(unanswered, last_prompt),
+        at(found.response < 0, last_prompt),
         at(rows.error, last_response),
         last_taken > last_response,
         last_user > last_response,
     ]
-    return categories(fits, EXIT_REASONS)
+    return first_fitting(fits, EXIT_REASONS)
 
 
 def _last_row(rows: Rows, mask: Bools, count: int) -> Ints:
@@ -136,22 +139,20 @@ def _last_row(rows: Rows, mask: Bools, count: int) -> Ints:
     return found
 
 
-def _from_texts(rows: Rows, response: Ints, frames: Frames) -> dict[str, Any]:
-    count = len(frames.sessions)
-    taken = attribute(rows)
+def _from_texts(found: Evidence) -> dict[str, Any]:
+    rows, taken, silences, count = found.rows, found.taken, found.gaps, len(found.cleaned)
     copies, selections = (np.where(rows.answer, each, 0) for each in counted(taken, len(rows)))
     text = rows.field("text")
     words = np.zeros(len(rows))
     answers = np.flatnonzero(rows.answer)
     words[answers] = [len(value.split()) if value else 0 for value in text[answers]]
-    silences = gaps(rows, response, frames.sessions["start_ms"].to_numpy())
     long_ms = total(rows.session[silences.row], silences.active_long_ms(words), count)
     previous, again = _reasks(rows, text)
     return {
         "selections": np.bincount(rows.session[taken.row[~taken.copy]], minlength=count),
         "answer_copies": np.bincount(rows.session, copies, minlength=count).astype(np.int64),
         "answer_selections": np.bincount(rows.session, selections, minlength=count).astype(np.int64),
-        "copied_responses": _per_session(rows, copies > 0, frames),
+        "copied_responses": _per_session(rows, copies > 0, count),
         "words_out": total(rows.session[answers], words[answers], count).astype(np.int64),
         "active_long_s": long_ms / 1000,
         "reasks": np.bincount(rows.session[again], minlength=count),

@@ -11,9 +11,11 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
+from llmtrack.analysis.interaction.events import at
+from llmtrack.analysis.interaction.evidence import Evidence
 from llmtrack.errors import LlmtrackError
-from llmtrack.session.ids import name
-from llmtrack.session.schema import ACTIVITY, IDLE_AFTER_S, MODEL_RESPONSE, PROMPT
+from llmtrack.session.cleaning import Visit
+from llmtrack.session.schema import ACTIVITY, IDLE_AFTER_S
 
 LONG_S = 2.0  # a silence longer than this has a name
 
@@ -38,63 +40,41 @@ class Moment(NamedTuple):
     event: Event
 
 
-def relative(events: Sequence[Event]) -> Iterator[Moment]:
+def relative(visit: Visit) -> Iterator[Moment]:
     """Every event with its gap to the event before it (the first: to the start), and that silence's name."""
-    names = silences(events)
+    names = silences(Evidence(visit.cleaned))
     before = 0.0
-    for number, (event, silence) in enumerate(zip(events, names, strict=True), start=1):
+    for number, (event, silence) in enumerate(zip(visit.events, names, strict=True), start=1):
         at_s = float(event["at_s"])
         yield Moment(number, at_s, max(0.0, at_s - before), silence, event)
         before = at_s
 
 
-def silences(events: Sequence[Event]) -> list[Silence | None]:
-    """What the silence before each event was; None when it is no longer than LONG_S.
+def silences(found: Evidence) -> list[Silence | None]:
+    """What the silence before each event of one session was; None when it is no longer than LONG_S.
 
     waited: from a prompt to its response or error, told once, at the response; read: after a response, up to 30 s;
     away: after going idle, or over 30 s; paused: any other.
     """
-    prompts = answered_prompts(events)
-    responses = {prompt: response for response, prompt in prompts.items()}
-    waiting_until = -1
-    idle = after_response = False
+    told = _told(found)
+    asked = {response: prompt for prompt, response in enumerate(found.response.tolist()) if response >= 0}
+    waiting = found.waiting_for.tolist()
     names: list[Silence | None] = []
-    before = 0.0
-    for here, event in enumerate(events):
-        at_s = float(event["at_s"])
-        if here in prompts:
-            names.append(_long("waited", at_s - float(events[prompts[here]]["at_s"])))
-        elif here <= waiting_until:
+    for here, at_s in enumerate(told.at_s):
+        if here in asked:
+            names.append(_long("waited", at_s - told.at_s[asked[here]]))
+        elif here and waiting[here - 1] > 0:
             names.append(None)  # somebody scrolls while waiting: the response tells the whole wait
         else:
-            names.append(_long(_kind(at_s - before, idle, after_response), at_s - before))
-        before = at_s
-        waiting_until = max(waiting_until, responses.get(here, -1))
-        if event["type"] == MODEL_RESPONSE:  # arrives without anybody doing anything: who was idle still is
-            after_response = True
-        else:
-            idle = is_idle(event)
-            after_response = after_response and event["type"] != PROMPT
+            names.append(told.silence(here - 1, at_s))
     return names
 
 
-def last_silence(events: Sequence[Event], duration_s: float | None) -> Silence | None:
+def last_silence(visit: Visit, duration_s: float | None) -> Silence | None:
     """What the silence between the last event and the end of the visit was."""
-    if duration_s is None or not events:
+    if duration_s is None or not visit.events:
         return None
-    end = {"at_s": duration_s, "type": "", "data": {}}
-    return silences([*events, end])[-1]
-
-
-def answered_prompts(events: Sequence[Event]) -> dict[int, int]:
-    """Which response answers which prompt, as {position of the response: position of the prompt}.
-
-    The rule of pairing.py, for one visit: by turn_id where both have one, else the latest open prompt of the chat.
-    """
-    turns = [name(event["data"].get("turn_id")) for event in events]
-    named = _matched(events, turns, {})
-    rest = _matched(events, _chats(events), named)
-    return named | {here: prompt for here, prompt in rest.items() if turns[here] is None or turns[prompt] is None}
+    return _told(Evidence(visit.cleaned)).silence(len(visit.events) - 1, duration_s)
 
 
 def is_idle(event: Event) -> bool:
@@ -157,36 +137,33 @@ def position(when: str, events: Sequence[Event], *, after_s: float = -math.inf) 
     return next((at_s for at_s in found if at_s >= after_s), found[-1])
 
 
-def _kind(gap_s: float, idle: bool, after_response: bool) -> Kind:
-    if idle or gap_s > IDLE_AFTER_S:
-        return "away"
-    return "read" if after_response else "paused"
+class _Told(NamedTuple):
+    """Seconds from the start to each event, and what the person was doing after it."""
+
+    at_s: list[float]
+    idle: list[bool]
+    reading: list[bool]
+
+    def silence(self, last: int, at_s: float) -> Silence | None:
+        """The silence from event `last` (-1: the start) to `at_s`."""
+        if last < 0:
+            return _long("away" if at_s > IDLE_AFTER_S else "paused", at_s)
+        seconds = at_s - self.at_s[last]
+        if self.idle[last] or seconds > IDLE_AFTER_S:
+            return _long("away", seconds)
+        return _long("read" if self.reading[last] else "paused", seconds)
+
+
+def _told(found: Evidence) -> _Told:
+    rows = found.rows
+    did = rows.last(~rows.response)  # a response arrives without anybody doing anything: who was idle still is
+    said = rows.last(rows.prompt | rows.response)
+    at_s = (rows.t - found.cleaned.sessions["start_ms"][0]) / 1000
+    return _Told(at_s.tolist(), at(rows.idle, did).tolist(), at(rows.response, said).tolist())
 
 
 def _long(kind: Kind, seconds: float) -> Silence | None:
     return Silence(kind, seconds) if seconds > LONG_S else None
-
-
-def _matched(events: Sequence[Event], keys: Sequence[str | None], paired: Mapping[int, int]) -> dict[int, int]:
-    """Responses with the latest open prompt of the same key; None and what is paired already are left out."""
-    taken = {*paired, *paired.values()}
-    open_prompts: dict[str, list[int]] = {}
-    pairs: dict[int, int] = {}
-    for here, (event, key) in enumerate(zip(events, keys, strict=True)):
-        if key is None or here in taken:
-            continue
-        if event["type"] == PROMPT:
-            open_prompts.setdefault(key, []).append(here)
-        elif event["type"] == MODEL_RESPONSE and open_prompts.get(key):
-            pairs[here] = open_prompts[key].pop()
-    return pairs
-
-
-def _chats(events: Sequence[Event]) -> list[str]:
-    """The chat of each event: the one it names, else the last one named before it, else the first one named."""
-    named = [name(event["data"].get("chat_session_id")) for event in events]
-    chat = next((name for name in named if name is not None), "")
-    return [chat := name if name is not None else chat for name in named]
 
 
 def _time(when: str) -> float | None:

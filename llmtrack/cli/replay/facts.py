@@ -15,7 +15,7 @@ from llmtrack.session.schema import ACTIVITY, CLICK, COPY, MODEL_RESPONSE, NEW_C
 from llmtrack.session.values import text
 
 if TYPE_CHECKING:
-    from llmtrack.analysis.frames import Visit
+    from llmtrack.session.cleaning import Visit
 
 UNKNOWN = "unknown"
 _FAILED = "failed answer"
@@ -77,16 +77,11 @@ def facts(visit: Visit, numbers: Mapping[str, Any], now: datetime) -> list[tuple
     return [(label, value) for label, value in rows if value]
 
 
-def numbers(document: dict[str, Any], now: datetime) -> Mapping[str, Any]:
-    """The numbers of this one session, as every report has them (analysis/summary.py)."""
-    from llmtrack.analysis import frames
-    from llmtrack.analysis.interaction import summary
-    from llmtrack.session.columns import Columns
+def numbers(visit: Visit) -> Mapping[str, Any]:
+    """The numbers of this one session, as every report has them (interaction/summary.py)."""
+    from llmtrack.analysis.interaction import Interaction
 
-    columns = Columns(summary.FIELDS)
-    columns.add(document)
-    row = summary.sessions(frames.clean(columns.batch(), now)).iloc[0]
-    return {str(key): value for key, value in row.items()}
+    return {key: values.tolist()[0] for key, values in Interaction(visit.cleaned).summary().items()}
 
 
 def ending(document: Mapping[str, Any], numbers: Mapping[str, Any]) -> str:

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llmtrack.analysis.frames import Frames
+from llmtrack.analysis.frames import frames as as_frames
 from llmtrack.analysis.funnel.moments import History, chunks
 from llmtrack.analysis.funnel.report import DEFAULT_STEPS, aggregate, funnel, match, needed_fields
 from llmtrack.analysis.stats import holm, wilson
@@ -350,7 +351,7 @@ def test_a_new_chat_comes_before_its_first_prompt_though_its_stamp_is_later() ->
     first, second = ({"chat_session_id": chat} for chat in "ab")
     late = visit("late", (0, "prompt", first), (9, "prompt", second), (9.004, "new_chat", second))
     assert needed_fields(steps) == ("chat_session_id",)
-    assert match(cleaned([late], needed_fields(steps)), steps)["reached"].tolist() == [2]
+    assert match(as_frames(cleaned([late], needed_fields(steps))), steps)["reached"].tolist() == [2]
 
 
 def test_no_session_names_a_chat() -> None:

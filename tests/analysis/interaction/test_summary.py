@@ -13,8 +13,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from llmtrack.analysis import frames
-from llmtrack.analysis.interaction import summary, turns
+from llmtrack.analysis.frames import table
+from llmtrack.analysis.interaction import Interaction, summary, turns
+from llmtrack.session.cleaning import Cleaned, clean
 from llmtrack.session.columns import Columns
 
 CASES = sorted((Path(__file__).parents[2] / "data" / "definitions").glob("*.json"))
@@ -22,11 +23,19 @@ FIELDS = dict.fromkeys((*summary.TEXT_FIELDS, *turns.TEXT_FIELDS))
 NOW = datetime(2026, 11, 22, tzinfo=UTC)
 
 
-def cleaned(*documents: dict[str, Any], now: datetime = NOW, fields: Any = FIELDS) -> frames.Frames:
+def cleaned(*documents: dict[str, Any], now: datetime = NOW, fields: Any = FIELDS) -> Cleaned:
     columns = Columns(fields)
     for document in documents:
         columns.add(document)
-    return frames.clean(columns.batch(), now)
+    return clean(columns.batch(), now)
+
+
+def sessions_of(found: Cleaned) -> pd.DataFrame:
+    return table(Interaction(found).summary())
+
+
+def turns_of(found: Cleaned) -> pd.DataFrame:
+    return table(Interaction(found).turns())
 
 
 def as_expected(row: pd.Series, expected: dict[str, Any]) -> dict[str, Any]:
@@ -37,31 +46,32 @@ def as_expected(row: pd.Series, expected: dict[str, Any]) -> dict[str, Any]:
 def test_definition(path: Path) -> None:
     document = json.loads(path.read_text())
     expected = document["expected"]
-    clean = cleaned(document, now=datetime.fromisoformat(expected.get("as_of", NOW.isoformat())))
-    session, turn = summary.sessions(clean).iloc[0], turns.table(clean)
+    found = cleaned(document, now=datetime.fromisoformat(expected.get("as_of", NOW.isoformat())))
+    session, turn = sessions_of(found).iloc[0], turns_of(found)
     assert as_expected(session, expected.get("session", {})) == expected.get("session", {})
-    assert as_expected(pd.Series(clean.excluded), expected.get("excluded", {})) == expected.get("excluded", {})
-    assert as_expected(pd.Series(clean.repaired), expected.get("repaired", {})) == expected.get("repaired", {})
-    assert clean.events["type"].tolist() == expected.get("order", clean.events["type"].tolist())
+    assert as_expected(pd.Series(found.excluded), expected.get("excluded", {})) == expected.get("excluded", {})
+    assert as_expected(pd.Series(found.repaired), expected.get("repaired", {})) == expected.get("repaired", {})
+    order = [found.types[code] for code in found.type_codes]
+    assert order == expected.get("order", order)
     if "turns" in expected:
-        found = [as_expected(row, wanted) for (_, row), wanted in zip(turn.iterrows(), expected["turns"], strict=True)]
-        assert found == expected["turns"]
+        rows = [as_expected(row, wanted) for (_, row), wanted in zip(turn.iterrows(), expected["turns"], strict=True)]
+        assert rows == expected["turns"]
 
 
 def test_all_definitions_at_once_give_the_same_numbers_as_alone() -> None:
     documents = [json.loads(path.read_text()) for path in CASES]
-    together = summary.sessions(cleaned(*documents))
-    alone = [summary.sessions(cleaned(document)) for document in documents]
+    together = sessions_of(cleaned(*documents))
+    alone = [sessions_of(cleaned(document)) for document in documents]
     pd.testing.assert_frame_equal(together, pd.concat(alone, ignore_index=True), check_dtype=False)
-    all_turns = turns.table(cleaned(*documents)).drop(columns="session")
-    apart = [turns.table(cleaned(document)).drop(columns="session") for document in documents]
+    all_turns = turns_of(cleaned(*documents)).drop(columns="session")
+    apart = [turns_of(cleaned(document)).drop(columns="session") for document in documents]
     pd.testing.assert_frame_equal(all_turns, pd.concat(apart, ignore_index=True), check_dtype=False)
 
 
 def test_without_texts_the_other_numbers_are_the_same() -> None:
     documents = [json.loads(path.read_text()) for path in CASES]
-    plain = summary.sessions(cleaned(*documents, fields=summary.FIELDS))
-    whole = summary.sessions(cleaned(*documents))
+    plain = sessions_of(cleaned(*documents, fields=summary.FIELDS))
+    whole = sessions_of(cleaned(*documents))
     assert set(whole) - set(plain) == {
         "selections", "copied_responses", "words_out", "active_long_s", "reasks", "prompts_with_predecessor",
         "answer_copies", "answer_selections",
@@ -71,8 +81,8 @@ def test_without_texts_the_other_numbers_are_the_same() -> None:
 
 def test_no_sessions_give_empty_tables_with_all_columns() -> None:
     nothing, something = cleaned(), cleaned(json.loads(CASES[0].read_text()))
-    assert list(summary.sessions(nothing)) == list(summary.sessions(something))
-    assert list(turns.table(nothing)) == list(turns.table(something))
+    assert list(sessions_of(nothing)) == list(sessions_of(something))
+    assert list(turns_of(nothing)) == list(turns_of(something))
 
 
 def test_similarity_of_nothing_is_0() -> None:
@@ -110,17 +120,15 @@ def test_the_order_of_events_in_the_document_does_not_matter(events: list[Any], 
     shuffled = random.sample(events, len(events))
     one, other = cleaned(visit(events)), cleaned(visit(shuffled))
     unordered = ["inversions"]
-    pd.testing.assert_frame_equal(
-        summary.sessions(one).drop(columns=unordered), summary.sessions(other).drop(columns=unordered)
-    )
-    pd.testing.assert_frame_equal(turns.table(one), turns.table(other))
+    pd.testing.assert_frame_equal(sessions_of(one).drop(columns=unordered), sessions_of(other).drop(columns=unordered))
+    pd.testing.assert_frame_equal(turns_of(one), turns_of(other))
 
 
 @settings(deadline=None)
 @given(VISIT)
 def test_numbers_agree_with_each_other(events: list[Any]) -> None:
-    clean = cleaned(visit(events))
-    row, table = summary.sessions(clean).iloc[0], turns.table(clean)
+    found = cleaned(visit(events))
+    row, table = sessions_of(found).iloc[0], turns_of(found)
     assert row["prompts"] == (table["turn"] > 0).sum() == table["prompt_t"].notna().sum()
     assert row["responses"] == table["answered"].sum()
     assert row["errors"] == table["error"].sum()

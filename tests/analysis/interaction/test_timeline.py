@@ -6,19 +6,15 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from llmtrack.analysis import frames
-from llmtrack.analysis.interaction import summary, timeline
-from llmtrack.analysis.interaction.events import Rows
-from llmtrack.analysis.interaction.pairing import answered_by
+from llmtrack.analysis.interaction import Interaction, timeline
 from llmtrack.analysis.interaction.timeline import Silence
 from llmtrack.errors import LlmtrackError
 from llmtrack.sample import visits as sample
-from llmtrack.session.columns import Columns
+from llmtrack.session.cleaning import Visit, one
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
+START_MS = 1_795_000_000_000
 
 
 def event(at_s: float, kind: str, **data: Any) -> dict[str, Any]:
@@ -45,32 +41,38 @@ VISIT = [
 ]
 
 
+def visit(events: list[dict[str, Any]]) -> Visit:
+    """A visit that begins at 0 s."""
+    stored = [{"t": START_MS + event["t"], "type": event["type"], "data": event["data"]} for event in events]
+    return one({"session_id": "s", "start_time": START_MS, "events": stored}, NOW)
+
+
 def played(moments: Any) -> list[tuple[str, float]]:
     return [(moment.event["type"], round(due, 3)) for due, moment in timeline.schedule(moments)]
 
 
 def test_without_changes_events_are_due_when_they_happened() -> None:
-    assert played(timeline.relative(VISIT)) == [(event["type"], event["at_s"]) for event in VISIT]
+    assert played(timeline.relative(visit(VISIT))) == [(event["type"], event["at_s"]) for event in VISIT]
 
 
 def test_waits_are_shortened_and_then_sped_up() -> None:
-    moments = timeline.speed(timeline.cap_idle(timeline.relative(VISIT), 2), 4)
+    moments = timeline.speed(timeline.cap_idle(timeline.relative(visit(VISIT)), 2), 4)
     assert [due for _, due in played(moments)] == [0, 0.5, 1, 1.5, 2, 2.25, 2.75, 3.25]
 
 
 def test_only_some_types_keep_their_distance() -> None:
-    moments = timeline.select(timeline.relative(VISIT), only={"prompt", "model_response"})
+    moments = timeline.select(timeline.relative(visit(VISIT)), only={"prompt", "model_response"})
     assert played(moments) == [("prompt", 10), ("model_response", 12.5), ("prompt", 40), ("model_response", 100)]
 
 
 def test_a_part_begins_where_it_was_asked_to() -> None:
-    moments = timeline.select(timeline.relative(VISIT), 12.5, 16)
+    moments = timeline.select(timeline.relative(visit(VISIT)), 12.5, 16)
     assert played(moments) == [("model_response", 0), ("selection", 2.5), ("copy", 3.5)]
 
 
 def test_an_event_before_the_start_is_due_at_once() -> None:
     early = [event(-3, "scroll"), event(1, "click")]
-    assert played(timeline.select(timeline.relative(early))) == [("scroll", 0), ("click", 4)]
+    assert played(timeline.select(timeline.relative(visit(early)))) == [("scroll", 0), ("click", 4)]
 
 
 @pytest.mark.parametrize(
@@ -108,13 +110,13 @@ def test_an_event_before_the_start_is_due_at_once() -> None:
     ],
 )
 def test_a_silence_is_named(events: list[Any], names: list[Silence | None]) -> None:
-    assert timeline.silences(events) == names
+    assert timeline.silences(Interaction(visit(events).cleaned)) == names
 
 
 def test_the_last_silence_lasts_to_the_end_of_the_visit() -> None:
-    assert timeline.last_silence(VISIT, 130) == Silence("read", 30)
-    assert timeline.last_silence(VISIT, 100) is None
-    assert timeline.last_silence([], 100) is None
+    assert timeline.last_silence(visit(VISIT), 130) == Silence("read", 30)
+    assert timeline.last_silence(visit(VISIT), 100) is None
+    assert timeline.last_silence(visit([]), 100) is None
 
 
 @pytest.mark.parametrize(
@@ -148,34 +150,11 @@ def test_a_position_that_is_not_there_says_what_is(when: str) -> None:
         timeline.position(when, VISIT)
 
 
-def _pairs_of_the_reports(events: list[dict[str, Any]]) -> dict[int, int]:
-    columns = Columns(summary.FIELDS)
-    columns.add({"session_id": "s", "start_time": events[0]["t"], "events": events})
-    response = answered_by(Rows(frames.clean(columns.batch(), NOW).events))
-    return {int(answer): prompt for prompt, answer in enumerate(response) if answer >= 0}
-
-
-_IDS = st.sampled_from([None, "1", "2"])
-_SPOKEN = st.tuples(st.sampled_from(["prompt", "model_response", "new_chat"]), _IDS, _IDS)
-
-
-@given(st.lists(_SPOKEN, min_size=1, max_size=12))
-@settings(deadline=None, max_examples=150)
-def test_prompts_and_responses_are_paired_as_in_the_reports(spoken: list[tuple[str, str | None, str | None]]) -> None:
-    events = []
-    for position, (kind, turn, chat) in enumerate(spoken):
-        data = {"turn_id": turn, "chat_session_id": chat}
-        events.append({"t": 1_795_000_000_000 + position * 3000, "at_s": position * 3, "type": kind, "data": data})
-    assert timeline.answered_prompts(events) == _pairs_of_the_reports(events)
-
-
-def test_the_waits_of_a_visit_add_up_to_the_waiting_of_the_reports() -> None:
-    documents = list(sample.sessions(now=NOW, users=20))
-    for document in documents:
-        visit = frames.one(document, NOW)
-        columns = Columns(summary.FIELDS)
-        columns.add(document)
-        waiting_s = summary.sessions(frames.clean(columns.batch(), NOW)).iloc[0]["waiting_s"]
-        pairs = timeline.answered_prompts(visit.events)
-        waits = sum(visit.events[answer]["at_s"] - visit.events[prompt]["at_s"] for answer, prompt in pairs.items())
+def test_the_waits_of_a_visit_add_up_to_the_waiting_of_the_reports(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(timeline, "LONG_S", 0)
+    for document in sample.sessions(now=NOW, users=20):
+        told = one(document, NOW)
+        waiting_s = Interaction(told.cleaned).summary()["waiting_s"][0]
+        silences = [moment.silence for moment in timeline.relative(told) if moment.silence]
+        waits = sum(silence.seconds for silence in silences if silence.kind == "waited")
         assert waits == pytest.approx(waiting_s), document["session_id"]

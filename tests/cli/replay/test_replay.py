@@ -24,12 +24,12 @@ import pytest
 from rich.console import Console
 from syrupy.assertion import SnapshotAssertion
 
-from llmtrack.analysis.frames import one
 from llmtrack.analysis.interaction import timeline
 from llmtrack.cli import main
 from llmtrack.cli.drawing.text import safe
 from llmtrack.cli.replay.plain import Screen, play
 from llmtrack.cli.replay.sentences import tell
+from llmtrack.session.cleaning import one
 from llmtrack.store.database.sessions import Store
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
@@ -522,7 +522,7 @@ def drawn(columns: int, **settings: Any) -> str:
     stream = io.StringIO()
     screen = Screen(Console(file=stream, width=columns, markup=False, highlight=False, emoji=False, **settings), 330.0)
     clock = Clock()
-    moments = timeline.cap_idle(timeline.relative(visit.events), 0)
+    moments = timeline.cap_idle(timeline.relative(visit), 0)
     play(timeline.schedule(moments), tell(visit.events), screen, clock.time, clock.sleep)
     assert clock.slept == []
     return "".join(f"{row.rstrip()}\n" for row in stream.getvalue().splitlines())
@@ -550,7 +550,7 @@ def test_every_event_is_drawn_when_it_is_due() -> None:
         def moment(self, moment: Any, sentence: Any) -> None:
             due.append((moment.event["type"], round(clock.now - 100, 3)))
 
-    moments = timeline.speed(timeline.cap_idle(timeline.relative(visit.events), 2), 2)
+    moments = timeline.speed(timeline.cap_idle(timeline.relative(visit), 2), 2)
     screen = Recorder(Console(file=io.StringIO()), 930.0)
     play(timeline.schedule(moments), tell(visit.events), screen, clock.time, clock.sleep)
     expected = [("activity", 0.0), ("scroll", 1.0), ("prompt", 2.0), ("model_response", 3.0)]
@@ -566,7 +566,7 @@ def test_the_position_runs_evenly_through_a_shortened_wait() -> None:
         def position(self, at_s: float) -> None:
             seen.append(round(at_s, 2))
 
-    moments = timeline.cap_idle(timeline.select(timeline.relative(visit.events), 2, 10), 0.4)
+    moments = timeline.cap_idle(timeline.select(timeline.relative(visit), 2, 10), 0.4)
     screen = Recorder(Console(file=io.StringIO()), 930.0)
     play(timeline.schedule(moments), tell(visit.events), screen, clock.time, clock.sleep)
     assert list(dict.fromkeys(seen)) == [2, 4, 6, 8, 10]

@@ -16,11 +16,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from llmtrack.analysis import frames
+from llmtrack.analysis.frames import frames
 from llmtrack.analysis.interaction import summary
 from llmtrack.config import Settings
 from llmtrack.errors import UsageError
 from llmtrack.sample import visits as sample
+from llmtrack.session.cleaning import clean, join
 from llmtrack.session.filters import Filters
 from llmtrack.store.archive.folder import open_folder
 from llmtrack.store.archive.lease import Lease
@@ -73,7 +74,7 @@ class Decoded(FileSource):
 
 def tidy(source: Source, filters: Filters, fields: Iterable[str] | None) -> tuple[pd.DataFrame, pd.DataFrame, Any]:
     """Frames of a source with sessions and events in an order of their own."""
-    built = frames.build(source.batches(filters, fields), NOW)
+    built = frames(join([clean(batch, NOW) for batch in source.batches(filters, fields)]))
     named = built.events.assign(
         session=built.sessions["session_id"].to_numpy()[built.events["session"]],
         type=built.events["type"].astype("str"),

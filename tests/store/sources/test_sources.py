@@ -18,10 +18,11 @@ from bson import Code, json_util
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from llmtrack.analysis import frames
-from llmtrack.analysis.interaction import summary, turns
+from llmtrack.analysis.frames import frames, table
+from llmtrack.analysis.interaction import Interaction, summary, turns
 from llmtrack.config import Settings, load_settings
 from llmtrack.errors import UsageError
+from llmtrack.session.cleaning import Cleaned, clean, join
 from llmtrack.store.database.sessions import Store
 from llmtrack.store.sources.mongo import MongoSource
 from llmtrack.store.sources.open import Filters, Source, open_source
@@ -148,13 +149,13 @@ def test_what_cannot_be_read_is_counted_and_named_and_the_rest_is_read(
     kind: str, tmp_path: Path, settings: Settings
 ) -> None:
     with opened(kind, BROKEN, tmp_path, settings) as source:
-        clean = frames.build(source.batches(), NOW)
-        assert set(clean.sessions["session_id"]) == {"good", "null events", "odd events"}
+        found = read(source)
+        assert set(found.sessions["session_id"]) == {"good", "null events", "odd events"}
         assert source.unreadable == {
             "duplicate_session": 1, "no_session_id": 1, "events_not_a_list": 2, "no_start_time": 1,
         }  # fmt: skip
         assert len(source.unreadable.named) == 10
-        broken = {key: count for key, count in clean.excluded.items() if count}
+        broken = {key: count for key, count in found.excluded.items() if count}
         assert broken == {"event_not_an_object": 3, "event_without_t": 1, "event_without_type": 1}
         assert "odd events, event 1: event not an object" in source.unreadable.named
         source.batches()
@@ -183,9 +184,9 @@ def test_sessions_are_found_by_prefix_newest_first(kind: str, tmp_path: Path, se
 def test_an_empty_source_gives_one_empty_batch(kind: str, tmp_path: Path, settings: Settings) -> None:
     with opened(kind, [], tmp_path, settings) as source:
         assert list(source.documents()) == []
-        clean = frames.build(source.batches(Filters(), ("text",)), NOW)
-        assert len(clean.sessions) == len(clean.events) == 0
-        assert "text" in clean.events
+        found = read(source, Filters(), ("text",))
+        assert len(found) == len(found.t) == 0
+        assert "text" in found.data
 
 
 def test_reading_mongodb_writes_nothing(mongodb_uri: str, settings: Settings) -> None:
@@ -320,28 +321,33 @@ def test_all_sources_give_equal_frames_for_odd_documents(
         for old in tmp_path.glob("*s*"):
             old.unlink() if old.is_file() else None
         with opened(kind, documents, tmp_path, settings) as source:
-            clean = frames.build(source.batches(filters, fields), NOW)
-            results.append((kind, tables(clean), clean.excluded, clean.repaired, dict(source.unreadable)))
+            whole = read(source, filters, fields)
+            results.append((kind, tables(whole), whole.excluded, whole.repaired, dict(source.unreadable)))
     _, expected_tables, *expected = results[0]
     for kind, found_tables, *found in results[1:]:
         assert found == expected, kind
-        for table, expected_table in zip(found_tables, expected_tables, strict=True):
-            pd.testing.assert_frame_equal(table, expected_table, obj=kind)
+        for each, expected_table in zip(found_tables, expected_tables, strict=True):
+            pd.testing.assert_frame_equal(each, expected_table, obj=kind)
 
 
-def tables(clean: frames.Frames) -> list[pd.DataFrame]:
+def read(source: Source, filters: Filters = Filters(), fields: Any = ()) -> Cleaned:  # noqa: B008
+    return join([clean(batch, NOW) for batch in source.batches(filters, fields)])
+
+
+def tables(found: Cleaned) -> list[pd.DataFrame]:
     """Sessions, their numbers, turns and events, in an order that does not depend on the source."""
-    order = clean.sessions["session_id"]
-    numbers = summary.sessions(clean).sort_values("session_id", ignore_index=True)
-    rows = turns.table(clean)
-    events = clean.events.assign(type=clean.events["type"].astype(str))
+    interaction, events = Interaction(found), frames(found).events
+    order = pd.Series(found.sessions["session_id"])
+    numbers = table(interaction.summary()).sort_values("session_id", ignore_index=True)
+    rows = table(interaction.turns())
+    events = events.assign(type=events["type"].astype(str))
     return [
         numbers,
         *(
-            table.assign(session=order.to_numpy()[table["session"]])
+            each.assign(session=order.to_numpy()[each["session"]])
             .sort_values("session", kind="stable", ignore_index=True)
-            .reindex(columns=sorted(table))
-            for table in (rows, events)
+            .reindex(columns=sorted(each))
+            for each in (rows, events)
         ),
     ]
 

@@ -20,9 +20,9 @@ from llmtrack.cli.options import Device, Experiment, Group, Out, OutputFormat, Q
 from llmtrack.errors import LlmtrackError, UnknownSession
 
 if TYPE_CHECKING:
-    from llmtrack.analysis.frames import Visit
     from llmtrack.analysis.interaction.timeline import Moment
     from llmtrack.cli.replay.plain import Screen
+    from llmtrack.session.cleaning import Visit
     from llmtrack.session.document import Head
     from llmtrack.store.sources.open import Filters
     from llmtrack.store.sources.open import Source as Sessions
@@ -66,10 +66,10 @@ def replay(
 
     Example: llmtrack replay last --speed 4
     """
-    from llmtrack.analysis.frames import one
     from llmtrack.cli.replay.facts import length_s
     from llmtrack.cli.replay.plain import Screen
     from llmtrack.config import load_settings
+    from llmtrack.session.cleaning import one
     from llmtrack.store.sources.open import open_source
 
     wanted = filters(group=group, experiment=experiment, user=user, device=device)
@@ -144,7 +144,7 @@ def _chosen(visit: Visit, begin: str | None, end: str | None, only: str | None, 
     types = {name.strip() for name in (only or "").split(",") if name.strip()}
     if unknown := types - {event["type"] for event in visit.events}:
         note(f"This visit has no {', '.join(sorted(unknown))}.", quiet)
-    return list(timeline.select(timeline.relative(visit.events), begin_s, end_s, types))
+    return list(timeline.select(timeline.relative(visit), begin_s, end_s, types))
 
 
 def _show(
@@ -164,7 +164,7 @@ def _show(
     from llmtrack.cli.replay.sentences import tell
 
     now = datetime.now(UTC)
-    known = numbers(document, now)
+    known = numbers(visit)
     sentences = tell(visit.events, visit.session["environment"])
     screen.facts(facts(visit, known, now))
     moments = timeline.speed(timeline.cap_idle(chosen, idle_limit), speed)
@@ -176,7 +176,7 @@ def _show(
         raise typer.Exit(130) from None
     whole = len(chosen) == len(visit.events)
     if to_the_end:
-        silence = timeline.last_silence(visit.events, length_s(visit)) if whole else None
+        silence = timeline.last_silence(visit, length_s(visit)) if whole else None
         screen.end(ending(document, known), spent(known), silence)
     if not whole:
         screen.remark(f"{len(chosen):,} of {many(len(visit.events), 'event')} shown")

@@ -31,8 +31,6 @@ from llmtrack.cli.options import (
 from llmtrack.session.document import SHORTEST_ID
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from llmtrack.store.sources.open import Filters
     from llmtrack.store.sources.open import Source as Sessions
 
@@ -112,7 +110,7 @@ def sessions(
         rows = _rows(table, sort, limit)
         for row, short in zip(rows, _short_ids(rows, opened, format), strict=True):
             row["id"] = short
-        if not len(table):
+        if not matched:
             note(why_empty(opened, wanted), quiet)
         name = opened.name
     columns = {
@@ -133,34 +131,36 @@ def sessions(
     _remark(len(rows), matched, unreadable, named, quiet)
 
 
-def _summaries(opened: Sessions, wanted: Filters, sort: Sort, limit: int, now: datetime) -> tuple[pd.DataFrame, int]:
-    """A row of numbers a session, of those at least that are shown; how many there are in all.
+def _summaries(opened: Sessions, wanted: Filters, sort: Sort, limit: int, now: datetime) -> tuple[dict[str, Any], int]:
+    """Columns of numbers, a value a session, of those at least that are shown; how many there are in all.
 
     By start the source is asked for the newest alone. Any other order has to read the events of all.
     """
-    import pandas as pd
+    import numpy as np
 
-    from llmtrack.analysis import frames
-    from llmtrack.analysis.interaction import summary
+    from llmtrack.analysis.interaction import Interaction, summary
+    from llmtrack.session.cleaning import clean
 
     matched = None
     if sort is Sort.start and limit:
         newest = opened.newest(wanted, limit)
         matched = opened.count(wanted) if len(newest) == limit else len(newest)
         wanted = replace(wanted, ids=frozenset(head.session_id for head in newest))
-    parts = [summary.sessions(frames.clean(batch, now)) for batch in opened.batches(wanted, summary.FIELDS)]
-    table = pd.concat(parts, ignore_index=True)
-    return table, matched if matched is not None else len(table)
+    parts = [Interaction(clean(batch, now)).summary() for batch in opened.batches(wanted, summary.FIELDS)]
+    table = {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
+    return table, matched if matched is not None else len(table["session_id"])
 
 
-def _rows(table: pd.DataFrame, sort: Sort, limit: int) -> list[dict[str, Any]]:
-    key = _SORTED_BY.get(sort, sort.value)
-    if not len(table):
-        return []
-    by = list(dict.fromkeys([key, "start_ms", "session_id"]))
-    ordered = table.sort_values(by, ascending=False)
-    chosen = ordered.head(limit) if limit else ordered
-    rows: list[dict[str, Any]] = chosen.to_dict("records")  # type: ignore[assignment] # keys are column names
+def _rows(table: Mapping[str, Any], sort: Sort, limit: int) -> list[dict[str, Any]]:
+    import numpy as np
+
+    ids = np.argsort(np.argsort(table["session_id"], kind="stable"))
+    wanted = table[_SORTED_BY.get(sort, sort.value)]
+    order = np.lexsort((-ids, -table["start_ms"], -wanted))  # NaN comes last
+    if limit:
+        order = order[:limit]
+    chosen = {key: values[order].tolist() for key, values in table.items()}
+    rows = [dict(zip(chosen, values, strict=True)) for values in zip(*chosen.values(), strict=True)]
     for row in rows:
         row["start_time"], row["end_time"] = _date(row["start_ms"]), _date(row["end_ms"])
     return rows
