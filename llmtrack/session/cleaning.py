@@ -15,12 +15,12 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from llmtrack.errors import LlmtrackError
-from llmtrack.session.batch import DATA, NUMBERS, TEXTS, Batch, Bools, Ints
+from llmtrack.session.batch import DATA, Batch, Bools, Ints
 from llmtrack.session.clocks import late_chats, placed
-from llmtrack.session.columns import Columns
+from llmtrack.session.columns import Columns, of_kind
 from llmtrack.session.document import Document, environment, unusable
 from llmtrack.session.schema import CHAT, SILENT_AFTER_S
-from llmtrack.session.values import Floats, number, numbers, texts
+from llmtrack.session.values import Floats, number
 
 NEAR_MS: Final = 5 * 60 * 1000  # clocks this close agree
 OPEN_MS: Final = SILENT_AFTER_S * 1000
@@ -67,10 +67,7 @@ class Cleaned:
         """A data field of all events: floats, or objects with None where it is missing. KeyError: it was not read."""
         if DATA not in self.data:
             return self.data[name]
-        values = [data.get(name) for data in self.data[DATA]]
-        if name in NUMBERS:
-            return numbers(values)
-        return texts(values) if name in TEXTS else np.fromiter(values, dtype=object, count=len(values))
+        return of_kind(name, [data.get(name) for data in self.data[DATA]])
 
 
 class Visit(NamedTuple):

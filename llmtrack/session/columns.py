@@ -225,17 +225,20 @@ def _frozen(value: Any) -> Any:
 def _column(key: str, rows: list[Ints], places: list[Ints], values: Objects, total: int) -> Floats | Objects:
     chosen = values[np.concatenate(places)].tolist() if places else []
     at = np.concatenate(rows or [np.empty(0, dtype=np.int64)])
-    if key in NUMBERS:
-        floats = np.full(total, np.nan)
-        floats[at] = numbers(chosen)
-        return floats
-    objects = np.empty(total, dtype=object)
+    column: Any = np.full(total, np.nan) if key in NUMBERS else np.empty(total, dtype=object)
     if key == DATA:
-        objects[:] = [{} for _ in range(total)]
-    if key in IDS and not {*map(type, chosen)} <= {str}:
-        chosen = [name(value) for value in chosen]
-    objects[at] = texts(chosen) if key in TEXTS else np.fromiter(chosen, dtype=object, count=len(chosen))
-    return objects
+        column[:] = [{} for _ in range(total)]
+    column[at] = of_kind(key, chosen)
+    return column  # type: ignore[no-any-return]
+
+
+def of_kind(key: str, values: list[Any]) -> Floats | Objects:
+    """Values of a data field as they are read: floats for NUMBERS, texts or None for TEXTS, else as stored."""
+    if key in NUMBERS:
+        return numbers(values)
+    if key in IDS and not {*map(type, values)} <= {str}:
+        values = [name(value) for value in values]
+    return texts(values) if key in TEXTS else np.fromiter(values, dtype=object, count=len(values))
 
 
 def _without_broken(batch: Batch, broken: Broken) -> Batch:
