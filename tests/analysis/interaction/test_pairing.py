@@ -62,7 +62,7 @@ SPOKEN = st.tuples(st.sampled_from(["prompt", "model_response", "new_chat"]), ID
 @settings(deadline=None, max_examples=150)
 def test_prompts_and_responses_are_paired(spoken: list[tuple[str, str | None, str | None]]) -> None:
     events = [
-        {"t": START_MS + place * 1000, "type": kind, "data": {"turn_id": turn, "chat_session_id": chat}}
+        {"t": START_MS + place * 3000, "type": kind, "data": {"turn_id": turn, "chat_session_id": chat}}
         for place, (kind, turn, chat) in enumerate(spoken)
     ]
     assert pairs(events) == expected(events)
