@@ -56,10 +56,18 @@ class Writer:
         return self._sink.size
 
     def add(self, documents: Sequence[Document], raws: Sequence[bytes]) -> None:
-        """Write a row group."""
+        """Write a row group; irregular sessions get one of their own, as readers need the documents of those alone."""
         rows = table(documents, raws, len(self.hashes))
+        irregular = rows["irregular"].to_numpy()
+        order = np.argsort(irregular, kind="stable")
+        numbers = rows["row"]
+        rows = rows.take(order).set_column(0, rows.schema.field(0), numbers)
+        documents, raws = [documents[row] for row in order], [raws[row] for row in order]
+        regular = len(order) - int(irregular.sum())
         with self.folder.possible(self.path, "write"):
-            self._writer.write_table(rows)
+            for group in (rows.slice(0, regular), rows.slice(regular)):
+                if group.num_rows:
+                    self._writer.write_table(group)
         self.events += len(rows["events"].combine_chunks().values)
         self.hashes += [hashlib.sha256(raw).digest() for raw in raws]
         self._ids += rows["session_id"].to_pylist()

@@ -23,6 +23,7 @@ from llmtrack.errors import UsageError
 from llmtrack.sample import visits as sample
 from llmtrack.session.cleaning import clean, join
 from llmtrack.session.filters import Filters
+from llmtrack.store.archive import part
 from llmtrack.store.archive.folder import open_folder
 from llmtrack.store.archive.lease import Lease
 from llmtrack.store.archive.manifest import Manifest
@@ -270,3 +271,27 @@ def test_a_reader_needs_no_lease(store: Store, folder: Path) -> None:
     move(store, folder)
     with Lease(store):
         assert len(archived(folder)) == 2
+
+
+def test_odd_sessions_cost_no_reader_the_documents_of_the_others(
+    store: Store, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    documents = [session(number, age_days=100) for number in range(12)]
+    for odd in (documents[3], documents[7]):
+        odd["events"] = [*odd["events"], "no object"]
+    store.sessions.insert_many(documents)
+    move(store, folder, row_group_sessions=100, part_bytes=10**9)
+    (path,) = folder.rglob("*.parquet")
+    groups = [group["irregular"].to_pylist() for group in pq.ParquetFile(path).iter_batches(1000, row_groups=[0])]
+    assert groups == [[False] * 10]
+    read: list[int] = []
+    real = part._group_rows
+
+    def watch(*given: Any) -> Iterator[part.Row]:
+        read.append(given[-1])
+        return real(*given)
+
+    monkeypatch.setattr(part, "_group_rows", watch)
+    batches = list(ArchiveSource(open_folder(str(folder))).batches(Filters(), ["latency_ms"]))
+    assert sum(len(batch.counts) for batch in batches) == 12
+    assert read == [1]
