@@ -7,7 +7,7 @@ from pathlib import Path
 
 import llmtrack
 
-LIMIT = 6 * 1024
+LIMIT = 7 * 1024
 
 
 def main() -> None:

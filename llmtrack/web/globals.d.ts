@@ -1,4 +1,43 @@
-// Types for the checks of tracker.js (npm run check:js); nothing of this is served.
+// Types for the checks of tracker.js (npm run check:js), and the reasons that it has no room for: every byte of it is
+// loaded by every page, so its comments are few and its helpers' parameters are inferred. Nothing of this is served.
+//
+// The page never notices: entry points are guarded, listeners passive; storage and network work waits for timers.
+//
+// address     An address may carry what is private: a query, a fragment, the path of a file, a letter's addressee.
+// api         A page may load the tracker twice (?v=2): the first one serves both, with the strictest of their settings.
+// arm         A dead-man's switch: the browser sends it when the page dies without pagehide. Armed at a checkpoint.
+// checkpoint  Once a second at most, never inside a handler.
+// clock       Epoch ms that never run back. performance.now() may stop in a sleeping laptop; the date may be set back.
+// checkIdle   Idle is dated when it began, however late this runs. What is done in a frame is not seen, that it has the
+//             focus is: such a page stays active. A timer that is much too late says that the machine slept.
+// CONTROL     What has a name of its own. Names are cut at 80 characters.
+// decide      Stopping forgets all but the decision.
+// deliver     Sends what the visit holds by now; throws what is worth another try. A token that is refused may be too old,
+//             or the server lost the session: it is started once more, and what is refused then is given up.
+// editor      An EditContext makes any element an editor and shows in no attribute; designMode makes all of them editable.
+// fewer       Tries with ever fewer events until they are taken: a beacon, a disk that is nearly full.
+// leave       Firefox stops the scripts of a closing tab in the middle, most often where they touch the disk: the beacon
+//             goes first, and a second listener and visibilitychange do what is not done yet.
+// listen      Scroll events do not leave a shadow root: each open one is listened to when a gesture shows it. History
+//             tells nobody of pushState. Momentum and smooth scrolling last up to 1 s, after a touch 3 s.
+// MASKED      Firefox reads the children of a text area, which a server may have filled with a draft.
+// orphans     Visits whose page is gone. Oldest first, what has no room in SPOOL_BYTES or is older than a day is
+//             forgotten, at load too, with or without a collector. Hidden tabs wake once a minute: DEAD is two.
+// pack        A body with the first events that fit. All beacons and keepalive requests of a page share 65,536 bytes.
+// place       The range in its own tree: browsers tell of a shadow tree only to those who know its root, so the descent
+//             begins at the host. Browsers before getComposedRanges tell of the light tree alone.
+// post        As text/plain, which needs no preflight.
+// push        Data may be cyclic, hold a BigInt, or a getter that throws. Later ones than QUEUE are lost: a gap in n.
+// run         The only sender: one request at a time; rests that no event cuts short.
+// rest        `after` is Retry-After: seconds or a date.
+// selected    Nothing where a field has the focus or the tree cannot be known, as it may be a draft. In a shadow tree
+//             Firefox shows its range to all, the others a collapsed one; for a closed root neither agrees with the range
+//             that place() finds. Of what is secret, huge (reading it is slow), or not spelled by the range: the length.
+// self        The tag of a bundle that holds this module is not the tracker's own: none of its settings would be there.
+// settle      A selection has settled when it rests and no button is held.
+// spelled     WebKit and Chromium give the text of a whole document, or of a closed root, for some drags across trees.
+// sweep       Once a minute at most; what fails waits for the next time.
+// wellFormed  A cut may leave half an emoji, which no database holds.
 
 /** An event that waits. `t` is epoch ms of the browser's clock, `json` its data. */
 interface Tracked {
@@ -6,6 +45,8 @@ interface Tracked {
   t: number;
   type: string;
   json: string;
+  /** Bytes of json. */
+  size: number;
 }
 
 /** One page load, as it also lies in the spool. All times are epoch ms of the browser's clock. */
@@ -31,6 +72,27 @@ interface Visit {
   ended?: boolean;
   /** The server will not have this session. */
   refused?: boolean;
+  /** Its end is on its way in a beacon. */
+  told?: boolean;
+  /** Its spool is written for the last time. */
+  kept?: boolean;
+}
+
+/** The data- attributes of the tracker's tag, or what start() is given. */
+interface Settings {
+  endpoint?: string;
+  experiment?: string;
+  user?: string;
+  /** Anything: nothing is recorded before consent(true). */
+  consent?: unknown;
+  /** Anything: Global Privacy Control and Do Not Track are a no. */
+  respectDnt?: unknown;
+  /** "off": nothing unsent is kept. */
+  spool?: string;
+  /** "off": clicks carry no names. */
+  names?: string;
+  /** Anything: the fragment holds the page's route. */
+  hashRoutes?: unknown;
 }
 
 /** A scroll that is not over yet: px since epoch ms, and whether a gesture of the person caused it. */
@@ -42,24 +104,15 @@ interface Movement {
   own: boolean;
 }
 
-type On = (target: EventTarget, types: string, handler: (event: any) => void) => void;
 type Disk = <T>(work: (storage: Storage) => T) => T | undefined;
-type Later = (work: () => void, ms: number) => number;
-type Within = (node: any, selector?: string) => HTMLElement | null;
-type Push = (type: string, data?: any, t?: number) => void;
-type Post = (url: string, body: string, keepalive?: boolean) => Promise<any>;
-/** Gives `send` ever fewer events until it says that it took them. */
-type Fit = (visit: Visit, send: (body: string) => any, left?: number) => void;
-
-/** What is kept in localStorage of opting out and of consent: "1", "" for a refusal, null for neither. */
-type Decided = Record<string, string | null | undefined>;
-type Decide = (key: string, value: string) => void;
+type Begin = (settings: Settings, previous?: string) => void;
 
 interface Window {
   katex: Katex;
   llmtrack: {
     sessionId: string | null;
     token?: string;
+    start(settings?: Settings): void;
     track(type: string, data?: any): void;
     optOut(): void;
     consent(given: boolean): void;

@@ -1,23 +1,32 @@
-// What is recorded: docs/tracking.md. Types: globals.d.ts.
-// The page never notices: entry points guarded, listeners passive, work in timers.
+// What is recorded: docs/tracking.md. Types and reasons: globals.d.ts.
 
-const IDLE = 30_000, WINDOW = 500, SETTLE = 600, DAY = 86_400_000; // ms
-const BATCH_MS = 2_000, BATCH_EVENTS = 20, BATCH_BYTES = 40_000;
-const BEACON_BYTES = 64_000; // all beacons and keepalive requests of a page share 65,536
-const QUEUE = 2_000; // events; later ones are lost: a gap in n
-const TEXT = 20_000, DATA = 100_000; // characters
-const DEAD = 120_000; // ms of silence; hidden tabs wake once a minute
+const IDLE = 30_000, WINDOW = 500, SETTLE = 600, DAY = 86_400_000, DEAD = 120_000;
+const BATCH_MS = 2_000, BATCH_EVENTS = 20, QUEUE = 2_000;
+const BATCH_BYTES = 40_000, BEACON_BYTES = 64_000, EVENT_BYTES = 100_000, SPOOL_BYTES = 200_000;
+const TEXT = 20_000;
 const SPOOL = "llmtrack:spool:", USER = "llmtrack:user", OUT = "llmtrack:optout", CONSENT = "llmtrack:consent";
-const EDITABLE = "[contenteditable]:not([contenteditable=false])";
-const FIELD = "input,textarea,select," + EDITABLE, PRIVATE = "[data-llmtrack-mask]," + EDITABLE;
+const EDITOR = "[contenteditable]:not([contenteditable=false]),[role=textbox]", FIELD = "input,textarea,select";
+const MASKED = "[data-llmtrack-mask],textarea:not(:empty)";
+const CONTROL = "a[href],button,summary,[role=button],[role=link],[type=button],[type=submit],[type=reset]";
 
-const tag = [...document.scripts].find((script) => script.src === import.meta.url);
-const { endpoint, experiment, user, spool, respectDnt, consent } = tag?.dataset ?? {};
 const gpc = navigator.globalPrivacyControl === true, dnt = navigator.doNotTrack === "1";
 
+/** @type {Settings | undefined} */
+let settings;
+/** @type {Visit | null} */
+let visit = null;
+
 /** @type {Window["llmtrack"]} */
-const api = {
+const mine = {
   sessionId: null,
+  start(options) {
+    guard(() => {
+      settings ??= { ...options };
+      settings.consent ??= options?.consent;
+      settings.respectDnt ??= options?.respectDnt;
+      heed();
+    });
+  },
   track(type, data) {
     guard(() => push(wellFormed(String(type), 100), data));
   },
@@ -29,17 +38,15 @@ const api = {
   },
 };
 
-/** @type {Visit | null} */
-let visit = null;
+const api = typeof window.llmtrack?.start === "function" ? window.llmtrack : mine;
+
 let warned = false;
 
-/** @param {any} error */
 function warn(error) {
   if (!warned) console.warn("llmtrack:", error);
   warned = true;
 }
 
-/** @param {() => void} work */
 function guard(work) {
   try {
     work();
@@ -48,50 +55,44 @@ function guard(work) {
   }
 }
 
-/** @type {Later} */
 const later = (work, ms) => setTimeout(() => guard(work), ms);
 
-/** @type {On} */
 function on(target, types, handler) {
   for (const type of types.split(" ")) {
-    const guarded = (/** @type {Event} */ event) => event.isTrusted && guard(() => handler(event));
+    const guarded = (event) => event.isTrusted && guard(() => handler(event));
     target.addEventListener(type, guarded, { capture: true, passive: true });
   }
 }
 
-/** It may be full or forbidden. @type {Disk} */
+/** @type {Disk} */
 function disk(work) {
   try {
     return work(localStorage);
   } catch {}
 }
 
-/** @param {string} key */
 const read = (key) => disk((storage) => storage.getItem(key));
 
-/** A cut may leave half an emoji, which no database holds. @param {string} text */
-function wellFormed(text, most = TEXT) {
-  return text.slice(0, most).toWellFormed();
-}
+const wellFormed = (text, most = TEXT) => text.slice(0, most).toWellFormed();
 
+const encoder = new TextEncoder(), bytes = (text) => encoder.encode(text).length;
 const random = () => crypto.getRandomValues(new BigUint64Array(2)).join("");
-const pageUrl = () => location.origin + location.pathname;
+
+const address = ({ protocol, host, pathname }) => protocol + (host && protocol !== "file:" ? `//${host}${pathname}` : "");
+const pageUrl = () => address(location);
+const route = () => (settings?.hashRoutes != null && location.hash.match(/^#!?\/[^?&=]*/)?.[0]) || undefined;
 
 let zero = 0;
 
-/** Epoch ms that never run back; performance.now() may stop in a sleeping laptop. */
 function clock() {
   const since = Date.now() - performance.now();
   if (since > zero + 5_000) zero = since;
   return zero + performance.now();
 }
 
-// --- what the person decided
-
-/** @type {Decided} */
+/** @type {Record<string, string | null | undefined>} */
 const decided = { [OUT]: read(OUT), [CONSENT]: read(CONSENT) };
 
-/** Stopping forgets all but the decision. @type {Decide} */
 function decide(key, value) {
   decided[key] = value;
   guard(heed);
@@ -102,25 +103,24 @@ function decide(key, value) {
 }
 
 function heed() {
-  const agreed = decided[CONSENT] ?? consent !== "required";
-  if (!agreed || decided[OUT] || (respectDnt !== undefined && (gpc || dnt))) stop();
-  else if (!visit && !document.prerendering) begin();
+  if (!settings) return;
+  const agreed = decided[CONSENT] ?? settings.consent == null;
+  if (!agreed || decided[OUT] || (settings.respectDnt != null && (gpc || dnt))) stop();
+  else if (!visit && !document.prerendering) begin(settings);
 }
 
-// --- visits and their events
-
-/** @param {string} [previous] from the back/forward cache */
-function begin(previous) {
+/** @type {Begin} */
+function begin({ endpoint, experiment, user }, previous) {
   const began = clock();
   const id = user || read(USER) || random();
   if (!user) disk((storage) => storage.setItem(USER, id));
   const name = id.replace(/[^a-z\d.-]/gi, "").slice(0, 64) || "anonymous";
-  api.sessionId = `user_${name}_${Math.round(began)}_${random()}`;
+  mine.sessionId = `user_${name}_${Math.round(began)}_${random()}`;
   const base = endpoint ? new URL(endpoint.replace(/\/*$/, "/"), location.href) : import.meta.url;
   visit = {
     to: new URL("api/session/", base).href,
     start: {
-      session_id: api.sessionId,
+      session_id: mine.sessionId,
       secret: random(),
       user_id: id,
       experiment_id: experiment || undefined,
@@ -129,7 +129,9 @@ function begin(previous) {
         viewport: { width: innerWidth, height: innerHeight },
         language: navigator.language,
         page_url: pageUrl(),
-        referrer: document.referrer && new URL(document.referrer).origin,
+        route: route(),
+        referrer: document.referrer.match(/^[^/]*\/\/[^/?#]*/)?.[0] ?? "",
+        ...Object.fromEntries([...new URLSearchParams(location.search)].filter(([key]) => /^utm_/.test(key))),
         automation: navigator.webdriver,
         touch: navigator.maxTouchPoints > 0,
         gpc,
@@ -142,23 +144,25 @@ function begin(previous) {
   idle = true;
   selectedAt = 0;
   moved = null;
+  where = here();
   listen();
   active();
+  if (document.hidden) shown();
   run();
 }
 
-/** @type {Push} */
 function push(type, data = {}, t = clock()) {
   if (!visit || visit.left || visit.refused) return;
   const n = ++visit.n;
   if (visit.queue.length >= QUEUE) return;
-  let json = '{"unreadable":true}'; // cyclic data, a BigInt, a getter that throws
+  let json = '{"unreadable":true}';
   try {
     const object = Object(data) === data && !Array.isArray(data) ? data : { value: data };
     json = JSON.stringify(object, (_, value) => (typeof value === "string" ? wellFormed(value) : value)) ?? json;
   } catch {}
-  if (json.length > DATA) json = `{"truncated":${json.length}}`;
-  visit.queue.push({ n, t, type, json });
+  let size = bytes(json);
+  if (size > EVENT_BYTES) size = (json = `{"truncated":${size}}`).length;
+  visit.queue.push({ n, t, type, json, size });
   checkpoint();
   schedule(visit.queue);
 }
@@ -168,47 +172,68 @@ function stop() {
     visit.queue = [];
     save(visit);
   }
-  visit = api.sessionId = null;
+  visit = mine.sessionId = null;
   deadman.abort();
 }
 
+// May be stopped anywhere and is called again: the beacon before the disk.
 function leave() {
   const v = visit;
-  if (!v || v.left) return;
-  checkIdle();
-  settle();
-  scrolled();
-  v.left = clock();
+  if (!v) return;
+  if (!v.left) {
+    checkIdle();
+    settle();
+    scrolled();
+    v.left = clock();
+  }
+  if (v.token && !v.told) fit(v, (body) => (v.told = navigator.sendBeacon(v.to + "end", body)));
   deadman.abort();
-  save(v);
-  if (v.token) fit(v, (body) => navigator.sendBeacon(v.to + "end", body));
+  if (!v.kept) save(v);
+  v.kept = true;
 }
 
-// --- the spool: what the server has not acknowledged
+// --- spool
 
 let saved = 0, saving = 0;
 let deadman = new AbortController();
 
+function fewer(count, take) {
+  for (; ; count >>= 1) {
+    try {
+      if (take(count)) return;
+    } catch {}
+    if (!count) return;
+  }
+}
+
 /** @param {Visit} v */
 function save(v) {
-  if (!visit || spool === "off") return;
+  if (!visit || settings?.spool === "off") return;
   if (v === visit) v.at = clock();
-  const key = SPOOL + v.start.session_id, keep = v.queue.length || (v.left && !v.ended);
-  disk((storage) => (keep ? storage.setItem(key, JSON.stringify(v)) : storage.removeItem(key)));
+  const key = SPOOL + v.start.session_id;
+  if (!v.queue.length && !(v.left && !v.ended)) return disk((storage) => storage.removeItem(key));
+  fewer(v.queue.length, (most) => {
+    const text = JSON.stringify({ ...v, queue: v.queue.slice(0, most) }), room = SPOOL_BYTES - bytes(key + text);
+    if (room < 0) return;
+    orphans(room, key);
+    localStorage.setItem(key, text);
+    return true;
+  });
 }
 
-/** Visits whose page is gone. @returns {Visit[]} */
-function orphans() {
-  return disk((storage) => Object.keys(storage).filter((key) => key.startsWith(SPOOL)).flatMap((key) => {
-    const v = disk(() => JSON.parse(storage[key]));
-    const age = Math.abs(clock() - v?.at);
-    if (v?.queue && age < DAY) return v.left || age > DEAD ? v : [];
-    storage.removeItem(key);
-    return [];
-  })) ?? [];
+/** @returns {Visit[]} */
+function orphans(room = SPOOL_BYTES, but = "") {
+  const began = (key) => key.split("_").at(-2);
+  return disk((storage) => Object.keys(storage).filter((key) => key.startsWith(SPOOL) && key !== but)
+    .sort((a, b) => began(b) - began(a)).flatMap((key) => {
+      const v = disk(() => JSON.parse(storage[key])), age = Math.abs(clock() - v?.at);
+      room -= bytes(key + storage[key]);
+      if (room >= 0 && v?.queue && age < DAY) return v.left || age > DEAD ? v : [];
+      storage.removeItem(key);
+      return [];
+    })) ?? [];
 }
 
-/** Once a second at most, never inside a handler. */
 function checkpoint() {
   saving ||= later(() => {
     saving = 0;
@@ -219,7 +244,7 @@ function checkpoint() {
   }, saved + 1_000 - performance.now());
 }
 
-/** A dead-man's switch: the browser sends it when the page dies without pagehide. @param {Visit} v */
+/** @param {Visit} v */
 function arm(v) {
   if (!window.fetchLater || !v.token) return;
   deadman.abort();
@@ -229,20 +254,17 @@ function arm(v) {
 
 // --- sending
 
-const encoder = new TextEncoder();
-let busy = false; // sending, or resting after a failure
+let busy = false;
 let failures = 0, timer = 0, swept = -DEAD;
 
-/** @param {Tracked[]} queue */
 function schedule(queue) {
   if (busy) return;
-  const full = queue.length >= BATCH_EVENTS || queue.map((event) => event.json).join().length >= BATCH_BYTES;
+  const full = queue.length >= BATCH_EVENTS || queue.reduce((sum, event) => sum + event.size, 0) >= BATCH_BYTES;
   if (timer && !full) return;
   clearTimeout(timer);
   timer = later(run, full ? 0 : BATCH_MS);
 }
 
-/** The only sender: one request at a time, rests that no event cuts short. */
 async function run(keepalive = false) {
   if (busy || !visit || visit.left) return;
   clearTimeout(timer);
@@ -252,14 +274,13 @@ async function run(keepalive = false) {
     await deliver(visit, keepalive);
     failures = 0;
     await sweep();
-  } catch (error) {
+  } catch (/** @type {any} */ error) {
     return rest(error);
   }
   busy = false;
   if (visit?.queue.length) schedule(visit.queue);
 }
 
-/** @param {any} error whose `after` is Retry-After: seconds or a date */
 function rest({ after }) {
   const asked = after * 1_000 || Date.parse(after) - Date.now() || 0;
   const pause = Math.max(Math.min(60_000, 1_000 * 2 ** failures++), Math.min(asked, DAY / 24));
@@ -269,15 +290,14 @@ function rest({ after }) {
   }, pause * (1 + Math.random() / 4));
 }
 
-/** Sends what other pages left, once a minute at most. */
 async function sweep() {
   if (performance.now() - swept < DEAD / 2) return;
   swept = performance.now();
   const v = visit;
-  for (const orphan of orphans()) if (v === visit) await deliver(orphan).catch(() => {}); // until the next time
+  for (const orphan of orphans()) if (v === visit) await deliver(orphan).catch(() => {});
 }
 
-/** Sends what the visit holds by now. Throws what is worth another try. @param {Visit} v */
+/** @param {Visit} v */
 async function deliver(v, keepalive = false) {
   const last = v.n;
   let again = false;
@@ -294,7 +314,7 @@ async function deliver(v, keepalive = false) {
     } catch (/** @type {any} */ error) {
       if (!error.refused) throw error;
       if (v.token && !again && [401, 403, 404].includes(error.status)) {
-        again = true; // the token is too old, or the server lost the session: start it once more
+        again = true;
         v.token = "";
         continue;
       }
@@ -317,7 +337,6 @@ async function open(v) {
   v.token = reply.token;
 }
 
-/** As text/plain, which needs no preflight. @type {Post} */
 async function post(url, body, keepalive = true) {
   const reply = await fetch(url, { method: "POST", body, keepalive, signal: AbortSignal.timeout(10_000) });
   if (reply.ok) return reply.json();
@@ -325,12 +344,12 @@ async function post(url, body, keepalive = true) {
   throw { status, refused, after: reply.headers.get("retry-after"), text: await reply.text() };
 }
 
-/** A body with the first events that fit. @param {Visit} v */
+/** @param {Visit} v */
 function pack({ token, offset, start: { session_id }, queue }, most = 0, room = 0, left = 0) {
   const parts = [];
   for (const { n, t, type, json } of queue.slice(0, most)) {
     const part = `{"n":${n},"t":${Math.round(t + offset)},"type":${JSON.stringify(type)},"data":${json}}`;
-    room -= encoder.encode(part).length + 1;
+    room -= bytes(part) + 1;
     if (parts.length && room < 0) break;
     parts.push(part);
   }
@@ -338,26 +357,106 @@ function pack({ token, offset, start: { session_id }, queue }, most = 0, room = 
   return { body: `${head.slice(0, -1)},"events":[${parts}]}`, events: queue.slice(0, parts.length) };
 }
 
-/** As much as the browser takes. @type {Fit} */
+/** @param {Visit} v */
 function fit(v, send, left = v.left || clock()) {
-  for (let most = v.queue.length; ; most >>= 1) {
-    try {
-      if (send(pack(v, most, BEACON_BYTES, left).body)) return;
-    } catch {}
-    if (!most) return;
-  }
+  fewer(v.queue.length, (most) => send(pack(v, most, BEACON_BYTES, left).body));
+}
+
+// --- what may be read
+
+const outer = (node) => node.assignedSlot ?? node.parentNode ?? node.host;
+const after = (node) => node && (node.nextSibling ?? after(node.parentNode));
+
+function within(node, test) {
+  for (; node; node = outer(node)) if (test(node)) return node;
+}
+
+const editor = (node) => node.isContentEditable || node.editContext || node.matches?.(EDITOR);
+const field = (node) => editor(node) || node.matches?.(FIELD);
+const secret = (node) => editor(node) || node.matches?.(MASKED);
+
+function secrets(node, end) {
+  for (; node && node !== end; node = node.firstChild ?? after(node))
+    if (secret(node) || within(node.assignedSlot, secret)) return true;
+}
+
+function focused() {
+  let at = document.activeElement;
+  while (at?.shadowRoot?.activeElement) at = at.shadowRoot.activeElement;
+  return at;
+}
+
+function place(selection, shadowRoots = []) {
+  let at = selection.getRangeAt(0);
+  try {
+    at = selection.getComposedRanges({ shadowRoots })[0] ?? at;
+  } catch {}
+  const root = at.startContainer.childNodes[at.startOffset]?.shadowRoot;
+  return root && !shadowRoots.includes(root) ? place(selection, [...shadowRoots, root]) : at;
+}
+
+function spelled(text, whole) {
+  const letters = text.toLowerCase().replace(/\s/g, "");
+  let found = 0;
+  for (const letter of whole.toLowerCase().split("")) if (letter === letters[found]) found++;
+  return found === letters.length;
+}
+
+function selected() {
+  const selection = getSelection();
+  if (!selection?.rangeCount || within(focused(), field)) return;
+  const { startContainer, startOffset, endContainer, endOffset } = place(selection), root = startContainer.getRootNode();
+  const open = (selection.anchorNode?.getRootNode() === root) !== selection.isCollapsed;
+  if (!open || root !== endContainer.getRootNode()) return;
+  const range = new Range();
+  range.setStart(startContainer, startOffset);
+  range.setEnd(endContainer, endOffset);
+  const whole = String(range), huge = whole.length > EVENT_BYTES, text = huge ? whole : String(selection);
+  if (!text.trim()) return;
+  const masked = huge || !spelled(text, whole) || within(startContainer, secret)
+    || secrets(startContainer, endContainer.childNodes[endOffset] ?? after(endContainer));
+  const data = {
+    selected_text: masked ? "" : text,
+    selected_length: masked || text.length > TEXT ? text.length : undefined,
+    masked: masked ? true : undefined,
+    page_url: pageUrl(),
+    turn_id: within(startContainer, (node) => node.dataset?.turnId)?.dataset.turnId,
+    chat_session_id: within(startContainer, (node) => node.dataset?.chatSessionId)?.dataset.chatSessionId,
+  };
+  return { text, data };
+}
+
+function label(el) {
+  if (secrets(el, after(el)) || el.querySelector(FIELD)) return;
+  const name = el.ariaLabel || el.textContent.trim() || el.value || el.title || el.querySelector("[alt]")?.alt;
+  return name && wellFormed(name.trim().replace(/\s+/g, " "), 80);
+}
+
+function clicked(target) {
+  const data = { target: target.tagName };
+  if (within(target, secret)) return data;
+  const named = within(target, (node) => node.dataset?.llmtrackName || node.matches?.(CONTROL));
+  if (named && settings?.names !== "off") data.name = named.dataset?.llmtrackName || label(named);
+  const link = within(target, (node) => node.pathname && node.matches("a"));
+  if (link) data.href = link.origin === location.origin ? link.pathname : address(link);
+  return data;
 }
 
 // --- what is recorded
 
 let idle = false, input = 0, idleTimer = 0;
 
-/** Idle is dated when it began, however late this runs. */
+const framed = () => document.hasFocus() && focused()?.tagName === "IFRAME";
+
 function checkIdle() {
   const quiet = clock() - input;
   clearTimeout(idleTimer);
   if (quiet < IDLE) {
     idleTimer = later(checkIdle, IDLE - quiet);
+  } else if (!idle && framed() && quiet < 2 * IDLE) {
+    input += quiet;
+    push("activity", { activity_state: "active", frame: true });
+    checkIdle();
   } else if (!idle) {
     idle = true;
     push("activity", { activity_state: "idle" }, input + IDLE);
@@ -374,26 +473,24 @@ function active() {
   checkIdle();
 }
 
-/** @type {Within} */
-const within = (node, selector = FIELD) => (node?.closest ? node : node?.parentElement)?.closest(selector);
-
 const tops = new WeakMap();
-let pressed = false, ownUntil = 0; // until then a scroll is the person's own
+let pressed = false, ownUntil = 0;
 /** @type {Movement | null} */
 let moved = null;
 
-/** @param {Event} event */
 function onScroll({ target }) {
-  const el = /** @type {Element} */ (target === document ? document.scrollingElement : target);
-  if (!el || within(el)) return;
+  const el = target === document ? document.scrollingElement : target;
+  if (!el || within(el, field)) return;
   const t = clock(), top = el.scrollTop, step = top - (tops.get(el) ?? 0);
   tops.set(el, top);
   if (!step) return;
   if (!moved) later(scrolled, WINDOW);
-  if (moved?.el !== el) moved = { el, path: 0, down: true, since: moved?.since ?? t, own: false };
-  moved.path += Math.abs(step);
-  moved.down = step > 0;
-  moved.own ||= pressed || t < ownUntil;
+  /** @type {any} */
+  const now = moved?.el === el ? moved : { el, path: 0, down: true, since: moved?.since ?? t, own: false };
+  now.path += Math.abs(step);
+  now.down = step > 0;
+  now.own ||= pressed || t < ownUntil;
+  moved = now;
 }
 
 function scrolled() {
@@ -410,26 +507,8 @@ function scrolled() {
   });
 }
 
-/** Nothing while a field has the focus: it would be a draft. */
-function selected() {
-  const selection = getSelection(), text = String(selection);
-  if (!selection?.rangeCount || !text.trim() || within(document.activeElement)) return;
-  const start = selection.getRangeAt(0).startContainer;
-  const masked = [...document.querySelectorAll(PRIVATE)].some((part) => selection.containsNode(part, true));
-  const data = {
-    selected_text: masked ? "" : text,
-    selected_length: masked || text.length > TEXT ? text.length : undefined,
-    masked: masked || undefined,
-    page_url: pageUrl(),
-    turn_id: within(start, "[data-turn-id]")?.dataset.turnId,
-    chat_session_id: within(start, "[data-chat-session-id]")?.dataset.chatSessionId,
-  };
-  return { text, data };
-}
-
 let settling = 0, selectedAt = 0, lastText = "";
 
-/** It has settled when it rests and no button is held. */
 function awaitSelection() {
   clearTimeout(settling);
   settling = later(() => (pressed ? awaitSelection() : settle()), SETTLE);
@@ -444,49 +523,86 @@ function settle() {
   selectedAt = 0;
 }
 
+const here = () => pageUrl() + route();
+let where = "";
+
+function navigated() {
+  if (where === here()) return;
+  where = here();
+  push("navigation", { page_url: pageUrl(), route: route() });
+}
+
+function shown() {
+  const state = document.visibilityState;
+  push("visibility", { visibility_state: state });
+  if (state === "visible") return active();
+  if (visit) save(visit);
+  run(true);
+}
+
 let listen = () => {
-  listen = () => {}; // once
+  listen = () => {};
   tops.set(document.scrollingElement ?? document, scrollY);
+  const roots = new WeakSet();
   on(window, "pointermove pointerdown pointerup pointercancel wheel touchmove keydown", (event) => {
-    const { type } = event;
+    const { type } = event, path = event.composedPath();
     if (type.startsWith("pointer")) pressed = event.buttons > 0;
-    else if (type !== "keydown" || (!within(event.target) && /^(Arrow|Page|Home|End| )/.test(event.key))) {
-      ownUntil = clock() + (type === "touchmove" ? 3_000 : 1_000); // momentum and smooth scrolling last
+    else if (type !== "keydown" || (!within(path[0], field) && /^(Arrow|Page|Home|End| )/.test(event.key))) {
+      ownUntil = clock() + (type === "touchmove" ? 3_000 : 1_000);
+    }
+    for (const root of path) {
+      if (root instanceof ShadowRoot && !roots.has(root)) on(root, "scroll", onScroll);
+      roots.add(root);
     }
     active();
   });
+  on(window, "blur", () => later(() => framed() && active(), 0));
   on(document, "scroll", onScroll);
-  on(document, "click", ({ target, clientX, clientY }) => {
-    push("click", { target: target.tagName, x: Math.round(clientX), y: Math.round(clientY), page_url: pageUrl() });
+  on(document, "click", (event) => {
+    const x = Math.round(event.clientX), y = Math.round(event.clientY);
+    push("click", { ...clicked(event.composedPath()[0]), x, y, page_url: pageUrl() });
   });
   on(document, "selectionchange", () => {
     selectedAt = clock();
     awaitSelection();
   });
-  on(document, "copy", ({ target }) => {
+  on(document, "copy", (event) => {
     settle();
-    const copied = within(target) ? null : selected();
+    const copied = within(event.composedPath()[0], field) ? null : selected();
     if (copied) push("copy", copied.data);
   });
-  on(document, "visibilitychange", () => {
-    if (document.visibilityState === "visible") active();
-    else run(true);
-  });
-  on(window, "pagehide", leave);
+  for (const name of /** @type {const} */ (["pushState", "replaceState"])) {
+    const real = history[name];
+    history[name] = (...state) => {
+      real.apply(history, state);
+      guard(navigated);
+    };
+  }
+  on(window, "popstate", navigated);
+  on(document, "visibilitychange", () => (visit?.left ? leave() : shown()));
+  for (const twice of [leave, leave]) on(window, "pagehide", twice);
   on(window, "pageshow", ({ persisted }) => {
-    if (persisted && visit) begin(visit.start.session_id);
+    if (persisted && visit && settings) begin(settings, visit.start.session_id);
   });
 };
 
 guard(() => {
+  const self = String(import.meta.url).split("#")[0];
+  for (const { src, dataset } of document.scripts) {
+    const known = /llmtrack/.test(self) || dataset.endpoint || dataset.experiment;
+    if (known && src.split("#")[0] === self) api.start({ ...dataset });
+  }
+  if (api !== mine) return;
   window.llmtrack = api;
+  orphans();
+  later(() => settings ?? warn("found no tag of its own: records nothing before llmtrack.start({…})"), 1_000);
   on(window, "storage", ({ key, newValue }) => {
     if (!(key in decided)) return;
-    decided[key] = newValue; // in another tab
+    decided[key] = newValue;
     heed();
   });
   on(document, "prerenderingchange", heed);
-  heed();
 });
 
 export default api;
+export const { start } = api;

@@ -7,22 +7,17 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, Playwright, sync_playwright
 
+from tests.browser.driving import launch_chromium, screen
 from tests.browser.standin import Collector, Site, serve_collector, serve_site
 
 TEST_TIMEOUT_S = 60
 ACTION_TIMEOUT_MS = 10_000
-CHROMIUM = "/usr/bin/chromium"
-ARGUMENTS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
+
+
+class TooSlow(BaseException):
+    """No TimeoutError: what drives a browser would take that for its own, and try again."""
 
 
 @pytest.fixture(autouse=True)
@@ -30,7 +25,7 @@ def _hard_timeout() -> Iterator[None]:
     """A browser that hangs fails its test instead of the run."""
 
     def give_up(*_: object) -> None:
-        raise TimeoutError(f"the test took longer than {TEST_TIMEOUT_S} s")
+        raise TooSlow(f"the test took longer than {TEST_TIMEOUT_S} s")
 
     before = signal.signal(signal.SIGALRM, give_up)
     signal.alarm(TEST_TIMEOUT_S)
@@ -39,15 +34,24 @@ def _hard_timeout() -> Iterator[None]:
     signal.signal(signal.SIGALRM, before)
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """Chromium with its back/forward cache, which Playwright would switch off."""
+@pytest.fixture(scope="session")
+def playwright() -> Iterator[Playwright]:
+    """One for all tests of a process: a second one beside it cannot be."""
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=CHROMIUM, args=ARGUMENTS, ignore_default_args=["--disable-back-forward-cache"]
-        )
-        yield browser
-        browser.close()
+        yield playwright
+
+
+@pytest.fixture(scope="session")
+def display() -> Iterator[str]:
+    with screen() as display:
+        yield display
+
+
+@pytest.fixture(scope="module")
+def browser(playwright: Playwright) -> Iterator[Browser]:
+    browser = launch_chromium(playwright)
+    yield browser
+    browser.close()
 
 
 @pytest.fixture

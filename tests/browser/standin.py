@@ -119,7 +119,10 @@ class Collector:
 
 
 class Site:
-    """Serves tests/browser/pages, with the tracker's tag where a page says {tracker}."""
+    """Serves tests/browser/pages, with the tracker's tag where a page says {tracker}, its address where {source}.
+
+    /moved/… redirects to the tracker.
+    """
 
     def __init__(self, tracker_url: str) -> None:
         self.tracker_url = tracker_url
@@ -136,14 +139,20 @@ class Site:
             for name, value in parse_qsl(parts.query, keep_blank_values=True)
         )
         tag = f'<script type="module" src="{self.tracker_url}"{data}></script>'
-        return (PAGES / parts.path.lstrip("/")).read_text().replace("{tracker}", tag).encode()
+        return (
+            (PAGES / parts.path.lstrip("/"))
+            .read_text()
+            .replace("{tracker}", tag)
+            .replace("{source}", self.tracker_url)
+            .encode()
+        )
 
 
 @contextmanager
 def serve_collector(collector: Collector) -> Iterator[Collector]:
     class Handler(Quiet):
         def do_GET(self) -> None:
-            found = self.path == "/llmtrack.js"
+            found = urlsplit(self.path).path == "/llmtrack.js"
             self.answer(200 if found else 404, TRACKER.read_bytes() if found else b"", "text/javascript")
 
         def do_POST(self) -> None:
@@ -168,6 +177,9 @@ def serve_collector(collector: Collector) -> Iterator[Collector]:
 def serve_site(site: Site) -> Iterator[Site]:
     class Handler(Quiet):
         def do_GET(self) -> None:
+            if self.path.startswith("/moved/"):
+                self.answer(302, b"", "text/plain", {"Location": site.tracker_url})
+                return
             found = self.path != "/favicon.ico"
             self.answer(200 if found else 404, site.render(self.path) if found else b"", "text/html; charset=utf-8")
 

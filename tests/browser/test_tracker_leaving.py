@@ -119,15 +119,15 @@ def test_a_beacon_keeps_to_64_kib_and_the_spool_brings_the_rest(
     page = context.new_page()
     visit = collector.visits[arrive(page, collector, site)]
     collector.hold = threading.Event()
-    track(page, 100, text=3000)
+    track(page, 50, text=3000)
     navigate(page)
     until(lambda: collector.sent("end"), pause=lambda s: wait(page, s))
     collector.hold.set()
     (end,) = collector.sent("end")
     assert 50_000 < end.size <= 65_536
-    assert len(visit.of("tick")) < 100
+    assert len(visit.of("tick")) < 50
     load_next(context, collector, site)
-    until(lambda: len(visit.of("tick")) == 100, pause=lambda s: wait(page, s))
+    until(lambda: len(visit.of("tick")) == 50, pause=lambda s: wait(page, s))
     assert visit.complete
 
 
