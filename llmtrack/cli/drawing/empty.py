@@ -28,4 +28,6 @@ def why_empty(source: Source, filters: Filters) -> str:
     for key, value in named.items():
         if not source.newest(Filters(**{key: value})):
             return f'No session in {source.name} has the {key} "{line(value)}" (--{key}).'
+    if len(filters.as_dict()) < 2:
+        return f"There are sessions in {source.name}, but none that counts here: what was left out says why."
     return "Each filter alone leaves sessions, but no session passes all of them. Leave one out."

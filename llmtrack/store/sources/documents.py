@@ -5,14 +5,12 @@ What a file is, its first bytes say; its name does not matter. Reading streams: 
 
 from __future__ import annotations
 
-import gzip
 import io
 import json
-import re
-import zlib
 from collections.abc import Iterator
 from datetime import UTC
-from typing import IO, Any, NamedTuple
+from functools import partial
+from typing import IO, Any, Final, NamedTuple
 
 import bson
 from bson import json_util
@@ -20,17 +18,19 @@ from bson.codec_options import CodecOptions, DatetimeConversion
 from bson.errors import BSONError
 
 from llmtrack.session.schema import well_formed
+from llmtrack.store.sources.inflate import MAGIC, Inflated
+from llmtrack.store.sources.kinds import is_bson, other_kind
+from llmtrack.store.sources.pieces import MAX_DOCUMENT_BYTES, Splitter, lines, objects
 
 Document = dict[str, Any]
 
-MAX_DOCUMENT_BYTES = 64 * 1024 * 1024  # MongoDB holds 16 MB; the same as text can be larger
-_CHUNK = 256 * 1024
+HEAD: Final = 64 * 1024  # bytes that say what a file is
+_BETWEEN: Final = b" \t\r\n,[]"  # documents
 _CODEC: CodecOptions[Document] = CodecOptions(
     tz_aware=True, tzinfo=UTC, datetime_conversion=DatetimeConversion.DATETIME_AUTO
 )
 _JSON = json_util.JSONOptions(tz_aware=True, tzinfo=UTC, datetime_conversion=DatetimeConversion.DATETIME_AUTO)
-_ARCHIVE = b"\x6d\xe2\x99\x81"  # mongodump --archive
-_MARK = re.compile(rb'"(?:[^"\\\n]|\\[^\n])*+"|[{}"\n]')  # a whole string, or what may change where we are
+_EXTENDED = partial(json_util.object_pairs_hook, json_options=_JSON)
 
 
 class Found(NamedTuple):
@@ -49,41 +49,55 @@ class Unreadable(NamedTuple):
 
 def read_documents(stream: IO[bytes]) -> Iterator[Found | Unreadable]:
     """Every document of the stream, in order; what cannot be read is named and reading goes on where it can."""
-    buffered: io.BufferedReader = stream if isinstance(stream, io.BufferedReader) else _peekable(stream)
-    try:
-        if buffered.peek(2)[:2] == b"\x1f\x8b":
-            buffered = _peekable(gzip.GzipFile(fileobj=buffered))
+    buffered = _peekable(stream)
+    if buffered.peek(len(MAGIC))[: len(MAGIC)] != MAGIC:
         yield from _documents(buffered)
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        yield Unreadable("the rest", f"the gzipped data is damaged: {error}")
+        return
+    inflated = Inflated(buffered)
+    yield from _documents(_peekable(inflated))
+    if inflated.fault:
+        yield Unreadable("the rest", f"the gzipped data is damaged: {inflated.fault}")
 
 
 def _peekable(stream: Any) -> io.BufferedReader:
-    return io.BufferedReader(stream)
+    return stream if isinstance(stream, io.BufferedReader) else io.BufferedReader(stream, HEAD)
 
 
 def _documents(stream: io.BufferedReader) -> Iterator[Found | Unreadable]:
-    head = stream.peek(4096)
-    if head[:4] == _ARCHIVE:
-        yield Unreadable("byte 0", "this is a mongodump --archive file; dump without --archive")
-    elif head[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        yield Unreadable("byte 0", "this is UTF-16 text; save it as UTF-8")
-    elif len(head) > 4 and head[3] == 0:  # a BSON length under 16 MB; JSON has no NUL
+    head = stream.peek(HEAD)
+    if is_bson(head):
         yield from _bson(stream)
+    elif kind := other_kind(head):
+        yield Unreadable("byte 0", f"this is {kind}")
     else:
         if head.startswith(b"\xef\xbb\xbf"):
             stream.read(3)
         text = head.removeprefix(b"\xef\xbb\xbf").lstrip()
         pretty = text.startswith(b"{") and b"\n" in text and not text.split(b"\n", 1)[0].rstrip().endswith(b"}")
         if text.startswith(b"[") or pretty:
-            pieces, between = _objects(stream), b" \t\r\n,[]"
+            for line, piece in objects(stream):
+                yield from _read(line, piece, _BETWEEN)
         else:
-            pieces, between = _lines(stream), b" \t\r\n"
-        for line, piece in pieces:
-            begun = piece.lstrip(between)
-            if begun:
-                line += piece.count(b"\n", 0, len(piece) - len(begun))
-                yield _parsed(f"line {line}", begun.rstrip(between))
+            for line, piece in lines(stream):
+                yield from _line(line, piece)
+
+
+def _line(number: int, piece: bytes) -> Iterator[Found | Unreadable]:
+    """The document on a line, or several of them without a newline between."""
+    found = list(_read(number, piece, b" \t\r\n"))
+    if found and isinstance(found[0], Unreadable) and "Extra data" in found[0].why and piece.lstrip()[:1] == b"{":
+        splitter = Splitter(number)
+        several = [*splitter.feed(piece), *splitter.finish()]
+        found = [each for line, cut in several for each in _read(line, cut, _BETWEEN)]
+    yield from found
+
+
+def _read(line: int, piece: bytes, between: bytes) -> Iterator[Found | Unreadable]:
+    """The document in a piece, if it holds more than what stands between documents."""
+    begun = piece.lstrip(between)
+    if begun:
+        line += piece.count(b"\n", 0, len(piece) - len(begun))
+        yield _parsed(f"line {line}", begun.rstrip(between))
 
 
 def _bson(stream: io.BufferedReader) -> Iterator[Found | Unreadable]:
@@ -105,65 +119,10 @@ def _bson(stream: io.BufferedReader) -> Iterator[Found | Unreadable]:
         offset += length
 
 
-def _lines(stream: io.BufferedReader) -> Iterator[tuple[int, bytes]]:
-    number = 0
-    while line := stream.readline(MAX_DOCUMENT_BYTES):
-        number += 1
-        yield number, line
-
-
-def _objects(stream: io.BufferedReader) -> Iterator[tuple[int, bytes]]:
-    splitter = _Splitter()
-    while chunk := stream.read1(_CHUNK):
-        yield from splitter.feed(chunk)
-        if len(splitter.rest) > MAX_DOCUMENT_BYTES:
-            break
-    yield from splitter.feed(b"\n")  # ends a string that was cut off
-    yield splitter.started, splitter.rest
-
-
-class _Splitter:
-    """Cuts an array or pretty-printed JSON into its outermost {…}, each with the line it starts on.
-
-    What stands between them is a piece, too, so that it is named as unreadable. A line that ends inside a string ends
-    its object: JSON does not allow that, and the next object may be well.
-    """
-
-    def __init__(self) -> None:
-        self.rest = b""  # from the start of the current piece
-        self.line = self.started = 1
-        self._at = self._depth = 0
-
-    def feed(self, chunk: bytes) -> Iterator[tuple[int, bytes]]:
-        self.rest += chunk
-        while mark := _MARK.search(self.rest, self._at):
-            sign, self._at = mark[0], mark.end()
-            if sign == b"\n":
-                self.line += 1
-            elif sign == b"{":
-                if not self._depth:
-                    yield self._cut(mark.start())
-                self._depth += 1
-            elif sign == b"}":
-                self._depth -= 1
-                if self._depth <= 0:
-                    yield self._cut(mark.end())
-            elif sign == b'"':  # no end in sight
-                newline = self.rest.find(b"\n", self._at)
-                if newline < 0:
-                    self._at = mark.start()
-                    return
-                yield self._cut(newline)
-
-    def _cut(self, end: int) -> tuple[int, bytes]:
-        piece = self.started, self.rest[:end]
-        self.rest, self._at, self._depth, self.started = self.rest[end:], max(0, self._at - end), 0, self.line
-        return piece
-
-
 def _parsed(where: str, piece: bytes) -> Found | Unreadable:
     try:
-        value = json.loads(piece.decode(), object_pairs_hook=lambda pairs: json_util.object_pairs_hook(pairs, _JSON))
+        extended = _EXTENDED if b'"$' in piece else None
+        value = json.loads(piece.decode(), object_pairs_hook=extended)
     except UnicodeDecodeError as error:
         return Unreadable(where, f"not UTF-8: {error.reason} at byte {error.start}")
     except json.JSONDecodeError as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import IO
 
+from llmtrack.errors import LlmtrackError
 from llmtrack.session.batch import Batch
 from llmtrack.session.columns import Columns
 from llmtrack.session.document import Document, Head
@@ -25,6 +26,7 @@ class FileSource(Source):
         super().__init__(name)
         self._files = files
         self._kept = kept
+        self._met = 0  # documents and what is none, in the last reading
 
     def close(self) -> None:
         """Close what was kept of standard input."""
@@ -33,9 +35,13 @@ class FileSource(Source):
 
     def documents(self, filters: Filters = EVERYTHING) -> Iterator[Document]:
         self.unreadable = Broken()
+        self._met, any_usable = 0, False
         for document in self.usable(self._read(), filters, set()):
+            any_usable = True
             document.pop("_id", None)
             yield document
+        if self._met and not any_usable and self.unreadable.total() >= self._met:
+            raise LlmtrackError(f"Nothing in {self.name} can be read: {self.unreadable.named[0]}.")
 
     def batches(self, filters: Filters = EVERYTHING, fields: Iterable[str] | None = ()) -> Iterator[Batch]:
         columns = Columns(fields)
@@ -63,6 +69,7 @@ class FileSource(Source):
             prefix = f"{file_name} " if file_name else ""
             with open_file() as stream:
                 for found in read_documents(stream):
+                    self._met += 1
                     if isinstance(found, Found):
                         yield prefix + found.where, found.document
                     else:

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from llmtrack.errors import UsageError
 from llmtrack.session.filters import Filters
 from llmtrack.store.database.sessions import Store, connect
+from llmtrack.store.sources.documents import HEAD
 from llmtrack.store.sources.files import FileSource
 from llmtrack.store.sources.mongo import MongoSource
 from llmtrack.store.sources.source import MANIFEST, Source
@@ -97,7 +98,7 @@ def _holds_sessions(file_name: str) -> bool:
 def _opener(path: Path) -> Callable[[], IO[bytes]]:
     def open_file() -> IO[bytes]:
         try:
-            return path.open("rb")
+            return path.open("rb", buffering=HEAD)
         except OSError as error:
             raise UsageError(f"{str(path)!r} cannot be read: {error.strerror}.", "Check its permissions.") from None
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import time
+import zlib
 from datetime import UTC, datetime
 from typing import Any
 
@@ -165,3 +167,74 @@ def test_an_array_reads_the_same_in_whatever_pieces_it_arrives(
     found = list(read_documents(io.BufferedReader(Slow(raw))))
     assert [piece.document for piece in found if isinstance(piece, Found)] == values
     assert len(found) == len(values)
+
+
+LINES = [json.dumps({"i": i, "text": "some words " * (i % 7)}).encode() + b"\n" for i in range(1000)]
+
+
+def test_gzip_members_and_what_stands_behind_them() -> None:
+    first, second = gzip.compress(b"".join(LINES[:500])), gzip.compress(b"".join(LINES[500:]))
+    for packed in (first + second, first + second + b"\n", first + bytes(512) + second + bytes(100)):
+        assert len(documents(packed)) == 1000
+        assert unreadable(packed) == []
+    assert len(documents(first + second + b"what is this")) == 1000
+    assert unreadable(first + second + b"what is this")[0][1].endswith("what stands behind the gzipped data is none")
+
+
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.9, 0.999])
+def test_every_whole_document_before_a_cut_is_read(share: float) -> None:
+    packed = gzip.compress(b"".join(LINES))
+    cut = packed[: round(len(packed) * share)]
+    whole = zlib.decompressobj(wbits=31).decompress(cut).count(b"\n")
+    assert len(documents(cut)) >= whole > 0
+    assert unreadable(cut)[-1] == ("the rest", "the gzipped data is damaged: it ends too early")
+
+
+def test_what_comes_before_a_damaged_byte_is_read() -> None:
+    packed = bytearray(gzip.compress(b"".join(LINES), compresslevel=0))
+    packed[len(packed) - 4] ^= 0xFF  # the length at the end
+    assert len(documents(bytes(packed))) == 1000
+    assert "damaged" in unreadable(bytes(packed))[-1][1]
+
+
+OTHERS = {
+    "CSV": (b"session_id,t\na,5\n", "CSV"),
+    "semicolons": (b"session_id;t;type\na;5;x\n", "CSV"),
+    "tabs": (b"session_id\tt\na\t5\n", "TSV"),
+    "Parquet": (b"PAR1\x15\x04", "Parquet"),
+    "zip": (b"PK\x03\x04" + bytes(30), "zip"),
+    "SQLite": (b"SQLite format 3\0" + bytes(100), "SQLite"),
+    "an archive, gzipped": (gzip.compress(b"\x6d\xe2\x99\x81" + bytes(30)), "mongodump --archive"),
+    "zstd": (b"\x28\xb5\x2f\xfd" + bytes(9), "zstd"),
+    "HTML": (b"<!doctype html>", "HTML"),
+}
+
+
+@pytest.mark.parametrize("text", range(20, 70))
+def test_no_length_of_a_document_is_taken_for_another_kind(text: int) -> None:
+    raw = bson.encode({"text": "x" * text})  # 60 bytes begin as HTML does
+    assert len(documents(raw)) == 1
+
+
+@pytest.mark.parametrize(("raw", "kind"), OTHERS.values(), ids=OTHERS)
+def test_a_file_of_another_kind_is_named_once(raw: bytes, kind: str) -> None:
+    ((where, why),) = unreadable(raw)
+    assert where == "byte 0"
+    assert kind in why
+    assert documents(raw) == []
+
+
+def test_documents_without_a_newline_between() -> None:
+    assert documents(b'{"a": 1}{"b": "}{"} {"c": {"d": 2}}\n{"e": 3}') == [
+        {"a": 1},
+        {"b": "}{"},
+        {"c": {"d": 2}},
+        {"e": 3},
+    ]
+
+
+def test_a_string_of_many_megabytes_is_looked_at_once() -> None:
+    raw = json.dumps([{"a": "x" * 20_000_000}, {"b": '\\"' * 1_000_000}]).encode()
+    began = time.perf_counter()
+    assert [list(each) for each in documents(raw)] == [["a"], ["b"]]
+    assert time.perf_counter() - began < 60  # read anew with every piece that arrives it takes minutes

@@ -22,10 +22,13 @@ if TYPE_CHECKING:
 
 SHOWN = 10  # unreadable documents named a file; JSON names up to 100
 
+COUNTS = ("inserted", "already_there", "completed", "different", "unreadable")
 COLUMNS = (
     Column("file", "file", fold=True),
     Column("inserted", "inserted", "{:,}".format, right=True),
     Column("already_there", "already there", "{:,}".format, right=True),
+    Column("completed", "completed", "{:,}".format, right=True),
+    Column("different", "different", "{:,}".format, right=True),
     Column("unreadable", "unreadable", "{:,}".format, right=True),
 )
 
@@ -36,14 +39,18 @@ def import_(
         str | None,
         typer.Option("--to", metavar="URI", help="Store to write to. Default: MONGODB_URI, else the embedded server."),
     ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace a session that is there with other content; else it is left.")
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Read and count everything, write nothing.")] = False,
     format: OutputFormat = Format.table,
     quiet: Quiet = False,
 ) -> None:
     """Load session documents into the store: JSONL, JSON arrays, mongoexport's JSON, mongodump's BSON, gzipped or not.
 
-    Each session is stored once, as it is; one that is there already is left alone. Exits with 3 when some documents
-    could not be read: they are named with line or byte.
+    Each session is stored once, as it is. One that is there already is completed where the visit has gone on since, and
+    else left alone. Exits with 3 when some documents could not be read (they are named with line or byte), with 1 when
+    none could.
 
     Example: llmtrack import sessions.jsonl dump/llm_experiment/sessions.bson.gz
     """
@@ -55,23 +62,27 @@ def import_(
         store.ping()
         if not dry_run:
             store.ensure_indexes()
-        rows = [_load(store, name, stream, dry_run, quiet) for name, stream in streams]
+        rows = [_load(store, name, stream, quiet, dry_run=dry_run, overwrite=overwrite) for name, stream in streams]
+    counts = {key: sum(row[key] for row in rows) for key in COUNTS}
     columns = [
-        column._replace(title="would insert") if dry_run and column.key == "inserted" else column for column in COLUMNS
+        column._replace(title="would insert") if dry_run and column.key == "inserted" else column
+        for column in COLUMNS
+        if counts.get(column.key) or column.key not in ("completed", "different")
     ]
-    counts = {column.key: sum(row[column.key] for row in rows) for column in COLUMNS[1:]}
     document = {"command": "import", "database": store.database.name, "dry_run": dry_run, **counts, "files": rows}
     shown = [*rows, {"file": "all", **counts}] if len(rows) > 1 and format is not Format.csv else rows
     emit(shown, columns, document, format=format)
     if counts["unreadable"]:
-        raise typer.Exit(3)
+        raise typer.Exit(3 if counts["unreadable"] < sum(counts.values()) else 1)
 
 
 def _open(name: str, open_files: ExitStack) -> BinaryIO:
+    from llmtrack.store.sources.documents import HEAD
+
     if name == "-":
         return sys.stdin.buffer
     try:
-        return open_files.enter_context(open(name, "rb"))
+        return open_files.enter_context(open(name, "rb", buffering=HEAD))
     except IsADirectoryError:
         raise UsageError(f"{name!r} is a folder.", f"Name its files: llmtrack import {name.rstrip('/')}/*") from None
     except OSError as error:
@@ -84,20 +95,25 @@ def _store(settings: Settings, to: str | None) -> Store:
     return Store(to) if to else connect(settings)
 
 
-def _load(store: Store, name: str, stream: BinaryIO, dry_run: bool, quiet: bool) -> dict[str, Any]:
+def _load(store: Store, name: str, stream: BinaryIO, quiet: bool, *, dry_run: bool, overwrite: bool) -> dict[str, Any]:
     """Load one file, say what was unreadable, and return its counts."""
     from llmtrack.store.load import load
     from llmtrack.store.sources.documents import read_documents
 
     with ExitStack() as bar:
         watched = stream if quiet or not sys.stderr.isatty() else bar.enter_context(_progress(name, stream))
-        tally = load(store, read_documents(watched), dry_run=dry_run)
+        tally = load(store, read_documents(watched), dry_run=dry_run, overwrite=overwrite)
     if not quiet:
         _name_unreadable(name, tally)
+        if tally.different and not overwrite:
+            ids = ", ".join(tally.differing[:SHOWN]) + (", …" if tally.different > SHOWN else "")
+            note(f"{name}: there with other content, and left (--overwrite replaces them): {ids}")
     return {
         "file": name,
         "inserted": tally.inserted,
         "already_there": tally.known,
+        "completed": tally.completed,
+        "different": tally.different,
         "unreadable": tally.unreadable,
         "unreadable_named": [unreadable._asdict() for unreadable in tally.named],
     }

@@ -62,43 +62,56 @@ def test_indexes_are_made_first(capsys: pytest.CaptureFixture[str], store: Store
 def test_what_could_not_be_read_is_named_and_the_exit_code_is_3(
     capsys: pytest.CaptureFixture[str], store: Store
 ) -> None:
-    Path("some.jsonl").write_text('{"session_id": "a"}\noops\n{"x": 1}\n')
+    Path("some.jsonl").write_text('{"session_id": "a", "start_time": 1730000000000}\noops\n{"x": 1}\n')
     code, out, err = run(capsys, "some.jsonl")
     assert code == 3
     assert out.split()[-4:] == ["some.jsonl", "1", "0", "2"]
     assert "some.jsonl, line 2: not JSON" in err
-    assert "some.jsonl, line 3: no session_id" in err
+    assert "some.jsonl, line 3: no session id" in err
 
 
 def test_many_unreadable_lines_are_counted_and_the_first_named(capsys: pytest.CaptureFixture[str]) -> None:
-    Path("not.csv").write_text("session,user\n" * 1000)
-    code, out, err = run(capsys, "not.csv")
-    assert code == 3
+    Path("not.json").write_text("what is this\n" * 1000)
+    code, out, err = run(capsys, "not.json")
+    assert code == 1
     assert "1,000" in out
     assert len(err.splitlines()) == 11
-    assert "not.csv: 990 more documents could not be read." in err
-    assert run(capsys, "not.csv", "--quiet")[2] == ""
+    assert "not.json: 990 more documents could not be read." in err
+    assert run(capsys, "not.json", "--quiet")[2] == ""
 
 
 def test_json_names_files_counts_and_what_was_unreadable(capsys: pytest.CaptureFixture[str], store: Store) -> None:
-    Path("some.jsonl").write_text('{"session_id": "a"}\noops\n')
-    _, out, _ = run(capsys, "some.jsonl", write("more.jsonl", {"session_id": "a"}), "--format", "json")
+    Path("some.jsonl").write_text('{"session_id": "a", "start_time": 1730000000000}\noops\n')
+    more = write("more.jsonl", {"session_id": "a", "start_time": 1730000000000})
+    _, out, _ = run(capsys, "some.jsonl", more, "--format", "json")
     assert json.loads(out) == {
         "command": "import",
         "database": store.database.name,
         "dry_run": False,
         "inserted": 1,
         "already_there": 1,
+        "completed": 0,
+        "different": 0,
         "unreadable": 1,
         "files": [
             {
                 "file": "some.jsonl",
                 "inserted": 1,
                 "already_there": 0,
+                "completed": 0,
+                "different": 0,
                 "unreadable": 1,
                 "unreadable_named": [{"where": "line 2", "why": "not JSON: Expecting value at column 1"}],
             },
-            {"file": "more.jsonl", "inserted": 0, "already_there": 1, "unreadable": 0, "unreadable_named": []},
+            {
+                "file": "more.jsonl",
+                "inserted": 0,
+                "already_there": 1,
+                "completed": 0,
+                "different": 0,
+                "unreadable": 0,
+                "unreadable_named": [],
+            },
         ],
     }
 
@@ -164,3 +177,36 @@ def test_the_same_file_imported_by_three_processes_at_once_is_there_once(store: 
     assert sum(count["inserted"] for count in counts) == len(documents)
     assert sum(count["already_there"] for count in counts) == 2 * len(documents)
     assert store.sessions.count_documents({}) == len(documents)
+
+
+def test_a_nightly_import_completes_the_visits_that_were_still_running(
+    capsys: pytest.CaptureFixture[str], store: Store
+) -> None:
+    run(capsys, write("monday.jsonl", SEED_SHAPED | {"end_time": None}))
+    later = SEED_SHAPED | {"events": [*SEED_SHAPED["events"], {"t": 1730000020000, "type": "copy"}]}
+    code, out, _ = run(capsys, write("tuesday.jsonl", later))
+    assert (code, "completed" in out) == (0, True)
+    assert store.find(SEED_SHAPED["session_id"]) == later
+
+
+def test_other_content_under_a_known_id_is_named(capsys: pytest.CaptureFixture[str], store: Store) -> None:
+    run(capsys, write("one.jsonl", SEED_SHAPED))
+    other = write("two.jsonl", SEED_SHAPED | {"user_id": "somebody else"})
+    code, out, err = run(capsys, other)
+    assert (code, "different" in out) == (0, True)
+    assert SEED_SHAPED["session_id"] in err
+    assert "--overwrite" in err
+    run(capsys, other, "--overwrite")
+    assert store.find(SEED_SHAPED["session_id"])["user_id"] == "somebody else"
+
+
+def test_rows_of_an_export_are_refused_as_when_read(capsys: pytest.CaptureFixture[str], store: Store) -> None:
+    rows = write("rows.jsonl", {"session_id": "a", "type": "click", "at_s": 1.5, "time": "2026-11-01T10:00:00Z"})
+    code, _, err = run(capsys, rows)
+    assert code == 1
+    assert "line 1: no start time" in err
+    assert store.sessions.count_documents({}) == 0
+    with pytest.raises(SystemExit) as exited:
+        main(["sessions", "--source", rows])
+    assert exited.value.code == 1
+    assert "no start time" in capsys.readouterr().err
