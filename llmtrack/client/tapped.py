@@ -14,8 +14,11 @@ from typing import Any, Protocol
 class Turn(Protocol):
     """What listens to one call. `end` may be called more than once: only the first counts."""
 
-    def hear(self, piece: Any) -> None:
-        """A chunk of a stream, a whole answer, or a raw response that is not parsed yet. Never raises."""
+    def event(self, name: str, data: str) -> None:
+        """A server-sent event of a stream, as it came. Never raises."""
+
+    def whole(self, result: Any) -> None:
+        """A whole answer, parsed, as text, or as a raw response that is not parsed yet. Never raises."""
 
     def end(self, error: BaseException | None = None, *, complete: bool = False) -> None:
         """The call failed, is complete, or (neither) was left. Never raises."""
@@ -76,7 +79,7 @@ def _heard(result: Any, call: dict[str, Any], turn: Turn) -> None:
     """Log a whole answer; a stream does so itself when it has ended."""
     if call.get("stream"):
         return
-    turn.hear(result)
+    turn.whole(result)
     turn.end(complete=True)
 
 
@@ -95,20 +98,23 @@ def _stream(stream_cls: Any, turn: Turn) -> Any:
             super().__init__(**more)
             weakref.finalize(self, turn.end)
 
+        def _iter_events(self) -> Any:  # what the SDK reads its chunks from: only here is [DONE] seen
+            for event in super()._iter_events():
+                turn.event(event.event or "", event.data)
+                yield event
+
         def __iter__(self) -> Any:
             return self
 
         def __next__(self) -> Any:
             try:
-                piece = super().__next__()
+                return super().__next__()
             except StopIteration:
                 turn.end(complete=True)
                 raise
             except BaseException as error:
                 turn.end(error)
                 raise
-            turn.hear(piece)
-            return piece
 
         def close(self) -> None:
             super().close()
@@ -123,20 +129,23 @@ def _async_stream(stream_cls: Any, turn: Turn) -> Any:
             super().__init__(**more)
             weakref.finalize(self, turn.end)
 
+        async def _iter_events(self) -> Any:
+            async for event in super()._iter_events():
+                turn.event(event.event or "", event.data)
+                yield event
+
         def __aiter__(self) -> Any:
             return self
 
         async def __anext__(self) -> Any:
             try:
-                piece = await super().__anext__()
+                return await super().__anext__()
             except StopAsyncIteration:
                 turn.end(complete=True)
                 raise
             except BaseException as error:
                 turn.end(error)
                 raise
-            turn.hear(piece)
-            return piece
 
         async def close(self) -> None:
             await super().close()

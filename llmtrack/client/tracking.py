@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import secrets
 import time
 import uuid
@@ -14,8 +15,13 @@ from urllib.parse import urlsplit
 from llmtrack.client.sender import END, EVENT, START, Sender, sender
 from llmtrack.client.tapped import tapped
 from llmtrack.session.schema import MODEL_RESPONSE, PROMPT, new_session_id, storable
-from llmtrack.turn.answer import Answer, asked
-from llmtrack.turn.chunk import Delta, read_chunk, read_response
+from llmtrack.turn.answer import Answer
+from llmtrack.turn.chunk import Delta, read_chunk
+from llmtrack.turn.fields import string
+from llmtrack.turn.identity import Turns, new_turn_id
+from llmtrack.turn.question import Question, asked, prompt_data
+from llmtrack.turn.responses import read_response
+from llmtrack.turn.sse import events
 
 FLUSH_S = 2.0
 MAX_TEXT_BYTES = 100_000  # with room for what must be escaped, so that the body fits in what a collector takes
@@ -23,8 +29,8 @@ MAX_TEXT_BYTES = 100_000  # with room for what must be escaped, so that the body
 Client = TypeVar("Client")
 
 # the calls that are logged: where their question is, and how a piece of their answer is read
-CALLS: dict[str, tuple[str, Callable[[object], Delta]]] = {
-    "/chat/completions": ("messages", lambda chunk: read_chunk(chunk)[0]),
+CALLS: dict[str, tuple[str, Callable[[object, str], Delta]]] = {
+    "/chat/completions": ("messages", read_chunk),
     "/responses": ("input", read_response),
 }
 
@@ -76,7 +82,7 @@ class Tracking(Generic[Client]):
         self._provider = provider or _provider(client)
         self._flush_s = flush_s
         self._open: set[_Turn] = set()
-        self._last: tuple[str, str] | None = None  # prompt and turn_id of the call before
+        self.turns = Turns()
 
     @property
     def dropped(self) -> int:
@@ -112,25 +118,32 @@ class Tracking(Generic[Client]):
             self._sender.put(END, end)
 
     def begin(self, path: str, body: object) -> _Turn | None:
-        """The turn that a call opens, its prompt logged; None for a call that is none of a chat."""
+        """The turn that a call opens, its prompt logged, or goes on with; None for a call that is none of a chat."""
         with self.quietly():
             if path in CALLS and isinstance(body, dict):
-                turn = _Turn(self, Answer(str(body.get("model") or ""), self._provider), CALLS[path][1])
-                said = asked(body.get(CALLS[path][0]))
-                if said and said.again and self._last and self._last[0] == said.text:
-                    turn.turn_id = self._last[1]  # the model goes on after its tools: the same turn
-                elif said:
-                    self.log(PROMPT, turn.turn_id, turn.t, {"text": said.text})
-                    self._last = said.text, turn.turn_id
+                question = asked(body.get(CALLS[path][0]))
+                known = self.turns.find("", question, previous=string(body.get("previous_response_id")))
+                turn_id = known.turn_id if known else new_turn_id()
+                answer = Answer(string(body.get("model")), self._provider)
+                turn = _Turn(self, turn_id, answer, CALLS[path][1], self.turns.begin("", turn_id, question))
+                if not known:
+                    self._ask(turn, question)
                 self._open.add(turn)
                 return turn
         return None
+
+    def _ask(self, turn: _Turn, question: Question) -> None:
+        if question.text is not None:
+            self.log(PROMPT, turn.turn_id, turn.t, prompt_data(question.text, question.attachments))
 
     def log(self, kind: str, turn_id: str, t: int, data: dict[str, Any]) -> None:
         """Queue one event, under a key of its own: however often it is sent, it is stored once."""
         data = {**data, "chat_session_id": self.chat_session_id, "turn_id": turn_id}
         if "text" in data:
-            data["text"] = data["text"].encode()[:MAX_TEXT_BYTES].decode(errors="ignore")
+            text = data["text"].encode()[:MAX_TEXT_BYTES].decode(errors="ignore")
+            if kind == PROMPT and len(text) < len(data["text"]):
+                data.setdefault("text_length", len(data["text"]))
+            data["text"] = text
         event = {"t": t, "type": kind, "data": storable(data)}
         body = {"session_id": self.session_id, "id": secrets.token_hex(8), "events": [event]}
         self._sender.put(EVENT, body)
@@ -151,25 +164,52 @@ class Tracking(Generic[Client]):
 class _Turn:
     """One call: gathers its answer and logs it once, when it ends."""
 
-    def __init__(self, tracking: Tracking[Any], answer: Answer, read: Callable[[object], Delta]) -> None:
-        self.turn_id = secrets.token_hex(8)
+    def __init__(
+        self,
+        tracking: Tracking[Any],
+        turn_id: str,
+        answer: Answer,
+        read: Callable[[object, str], Delta],
+        attempt: int,
+    ) -> None:
+        self.turn_id = turn_id
         self.t = _now_ms()
         self.heard = False
-        self._tracking, self._answer, self._read = tracking, answer, read
+        self._tracking, self._answer, self._read, self._attempt = tracking, answer, read, attempt
         answer.ask()  # not before `t`: what it measures is added to that, and must not overtake the next question
         self._ended = False
 
-    def hear(self, piece: Any) -> None:
-        """A chunk of a stream, a whole completion, or the response of one that was not parsed yet."""
+    def event(self, name: str, data: str) -> None:
+        """An event of a stream."""
         with self._tracking.quietly():
-            if (response := getattr(piece, "http_response", None)) is not None:
+            if data.startswith("[DONE]"):
+                self._answer.done = True
+            elif data:
+                self._answer.add(self._read(json.loads(data), name))
+            self.heard = True
+
+    def whole(self, result: Any) -> None:
+        """A whole completion, the text that stood in its place, or the response of one that was not parsed yet."""
+        with self._tracking.quietly():
+            if (response := getattr(result, "http_response", None)) is not None:
                 if not response.is_closed:
                     return  # the application reads the bytes itself
-                fields = response.json()
+                self._body(response.content)
+            elif isinstance(result, str | bytes):
+                self._body(result.encode() if isinstance(result, str) else result)
             else:
-                fields = piece.model_dump(warnings=False)
-            self._answer.add(self._read(fields))
-            self.heard = True
+                self._fields(result.model_dump(warnings=False))
+
+    def _body(self, body: bytes) -> None:
+        if body.lstrip().startswith((b"data:", b"event:", b":")):  # a stream that nobody had asked for
+            for event in events([body]):
+                self.event(event.name, event.data)
+        else:
+            self._fields(json.loads(body))
+
+    def _fields(self, fields: object) -> None:
+        self._answer.add(self._read(fields, ""))
+        self._answer.done = self.heard = True
 
     def end(self, error: BaseException | None = None, *, complete: bool = False) -> None:
         """Log the answer, or what there is of it."""
@@ -180,12 +220,20 @@ class _Turn:
             error = None  # cancelled or interrupted: whoever asked has left
         self._tracking.forget(self)
         with self._tracking.quietly():
-            outcome = self._answer.end(_name(error) if error else None, complete=complete)
-            data = {**outcome, **self._answer.numbers()}
+            answer = self._answer
+            outcome = answer.end(self._failure(error), left=error is None and not (complete and self.heard))
+            data = {**outcome, **answer.numbers(), **({"attempt": self._attempt} if self._attempt > 1 else {})}
             if not (self.heard or error):  # the application read the bytes itself: nothing is known of them
-                for name in ("text", "citations", "response_length"):
+                for name in ("text", "citations", "response_length", "partial"):
                     data.pop(name, None)
-            self._tracking.log(MODEL_RESPONSE, self.turn_id, self.t + self._answer.latency_ms, data)
+            self._tracking.turns.end("", self.turn_id, answer, failed="error" in data)
+            self._tracking.log(MODEL_RESPONSE, self.turn_id, self.t + answer.latency_ms, data)
+
+    def _failure(self, error: BaseException | None) -> str | None:
+        if error:
+            return _name(error)
+        failure = self._answer.failure
+        return failure and (f"ProviderError ({failure.code})" if failure.code else "ProviderError")
 
 
 def _name(error: BaseException) -> str:

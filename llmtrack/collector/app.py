@@ -20,6 +20,7 @@ from llmtrack.collector.chat.budget import Budget
 from llmtrack.collector.chat.completions import completion_routes
 from llmtrack.collector.chat.query import chat_routes
 from llmtrack.collector.chat.saved import saved_routes
+from llmtrack.collector.chat.writing import Writings
 from llmtrack.collector.errors import Denied, Overload, Refused
 from llmtrack.collector.ingest.routes import ingest_routes
 from llmtrack.collector.models.client import ChatClient
@@ -66,9 +67,10 @@ def create_app(settings: Settings, store: Store, chat_client: ChatClient, metric
     model = Measured(chat_client, metrics)
     guard(app, settings.limits, rates)
     app.register_blueprint(ingest_routes(settings, sessions, access, rates, metrics))
-    app.register_blueprint(chat_routes(settings, sessions, chats, model, access, rates, budget))
-    app.register_blueprint(saved_routes(chats, access))
-    app.register_blueprint(completion_routes(settings, sessions, model, access, rates))
+    writings = Writings()
+    app.register_blueprint(chat_routes(settings, sessions, chats, model, access, rates, budget, writings))
+    app.register_blueprint(saved_routes(chats, writings, access))
+    app.register_blueprint(completion_routes(settings, sessions, model, access, rates, budget))
     app.register_blueprint(health_routes(durable, metrics, guard=lambda: access.must_read(request)))
     if hops := settings.proxy_hops:  # outermost, so that everything inside sees who asks
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops)  # type: ignore[method-assign]

@@ -2,133 +2,100 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from llmtrack.session.schema import well_formed
+from llmtrack.turn.citations import Citation, citations_of, merged
+from llmtrack.turn.content import content_of
+from llmtrack.turn.fields import first, object_of, objects_of, string
+from llmtrack.turn.tools import ToolPiece, tool_pieces
 
-MAX_CITATIONS = 50
-MAX_URL = 2000
-MAX_TITLE = 300
 USAGE = ("prompt_tokens", "completion_tokens", "total_tokens")
+MAX_REASON = 100
 
-Citation = dict[str, str]  # {"url", "title"?}
+
+class Failure(NamedTuple):
+    """What a provider says went wrong inside an answer. Its words may hold a key."""
+
+    message: str = ""
+    code: str = ""
 
 
 class Delta(NamedTuple):
     """A piece of an answer. `model` is the name the provider gives; `usage` counts tokens, once known.
 
-    `tools` are the names of functions that the model calls instead of, or beside, speaking.
+    `whole`: the text is all of the answer, not more of it. `refusal`: the text declines. `attachments` are the kinds
+    of what is no text. `response_id` is what a later question may name as the one before it.
     """
 
     text: str = ""
+    thinking: str = ""
     citations: tuple[Citation, ...] = ()
     model: str | None = None
     usage: dict[str, int] | None = None
-    tools: tuple[str, ...] = ()
+    tools: tuple[ToolPiece, ...] = ()
+    finish_reason: str | None = None
+    failure: Failure | None = None
+    whole: bool = False
+    refusal: bool = False
+    attachments: tuple[str, ...] = ()
+    response_id: str | None = None
 
 
-def read_chunk(chunk: object) -> tuple[Delta, str | None]:
-    """The piece in a streamed chunk or a whole completion, and its finish_reason if it has one.
+def read_chunk(chunk: object, event: str = "") -> Delta:
+    """The piece in a streamed chunk or a whole completion; `event` is the name of the event that brought it.
 
     Of several answers to one question (`n` above 1) the first is read, the one that choice 0 holds.
 
-    >>> read_chunk({"model": "m", "choices": [{"delta": {"content": "Hi"}, "finish_reason": "stop"}]})
-    (Delta(text='Hi', citations=(), model='m', usage=None, tools=()), 'stop')
-    >>> read_chunk(["no", "chunk"])
-    (Delta(text='', citations=(), model=None, usage=None, tools=()), None)
+    >>> said = read_chunk({"model": "m", "choices": [{"delta": {"content": "Hi"}, "finish_reason": "stop"}]})
+    >>> said.text, said.model, said.finish_reason
+    ('Hi', 'm', 'stop')
+    >>> read_chunk({"error": {"message": "overloaded", "code": 503}}).failure
+    Failure(message='overloaded', code='503')
+    >>> read_chunk(["no", "chunk"]) == Delta()
+    True
     """
-    fields = _object(chunk)
-    choices = fields.get("choices")
-    answers = [_object(choice) for choice in choices] if isinstance(choices, list) else []
-    choice = next((choice for choice in answers if not choice.get("index")), {})
-    message = _object(choice.get("delta")) or _object(choice.get("message"))
-    finish = choice.get("finish_reason")
-    delta = Delta(
-        text=_text(message.get("content")) or _text(message.get("refusal")),
-        citations=merged((), _citations(fields, message)),
-        model=fields["model"] if isinstance(fields.get("model"), str) and fields["model"] else None,
-        usage=_usage(_object(fields.get("usage"))),
-        tools=tuple(_tools(message)),
-    )
-    return delta, finish if isinstance(finish, str) else None
-
-
-def read_response(event: object) -> Delta:
-    """The piece in an event of OpenAI's Responses API, or in a whole response of it.
-
-    >>> read_response({"type": "response.output_text.delta", "delta": "Hi"}).text
-    'Hi'
-    >>> read_response({"output": [{"type": "message", "content": [{"type": "output_text", "text": "Hi"}]}]}).text
-    'Hi'
-    """
-    fields = _object(event)
-    if fields.get("type") == "response.output_text.delta":
-        return Delta(_text(fields.get("delta")))
-    whole = _object(fields.get("response")) or fields  # the last event of a stream holds the whole response
-    output = whole.get("output")
-    items = [_object(item) for item in output] if isinstance(output, list) else []
-    contents = [item["content"] for item in items if isinstance(item.get("content"), list)]
-    parts = [_object(part) for content in contents for part in content]
-    usage = _object(whole.get("usage"))
-    names = {"prompt_tokens": "input_tokens", "completion_tokens": "output_tokens", "total_tokens": "total_tokens"}
-    called = [_text(item.get("name")) for item in items if item.get("type") == "function_call"]
-    citations = (citation for part in parts for citation in _citations({}, part))
+    fields = object_of(chunk)
+    choice = next((each for each in objects_of(fields.get("choices")) if not each.get("index")), {})
+    streamed = object_of(choice.get("delta"))
+    message = streamed or object_of(choice.get("message"))
+    content = content_of(message.get("content"))
+    parts = [part for part in objects_of(message.get("content")) if "image" not in string(part.get("type"))]
+    refusal = "" if content.text else string(message.get("refusal"))
+    finish = string(choice.get("finish_reason"), MAX_REASON) or None
     return Delta(
-        text="" if "response" in fields else "".join(_text(part.get("text")) for part in parts),
-        citations=merged((), citations),
-        model=whole["model"] if isinstance(whole.get("model"), str) and whole["model"] else None,
-        usage=_usage({ours: usage.get(theirs) for ours, theirs in names.items()}),
-        tools=tuple(called),
+        text=content.text or refusal,
+        thinking=_thinking(message) or content.thinking,
+        citations=merged((), citations_of(fields, choice, message, {"references": parts}, *parts)),
+        model=string(fields.get("model")) or None,
+        usage=usage_of(object_of(fields.get("usage"))),
+        tools=tuple(tool_pieces(message)),
+        finish_reason=finish,
+        failure=failure_of(fields, event) or failure_of(choice) or (Failure() if finish == "error" else None),
+        whole="message" in choice and not streamed,
+        refusal=bool(refusal) or content.refusal,
+        attachments=content.attachments + (("audio",) if object_of(message.get("audio")) else ()),
     )
 
 
-def merged(known: tuple[Citation, ...], more: Iterator[Citation] | tuple[Citation, ...]) -> tuple[Citation, ...]:
-    """Citations without repeats, in the order in which they first came; a title that comes later is kept.
-
-    >>> merged(({"url": "https://a.org"},), ({"url": "https://a.org", "title": "A"}, {"url": "https://b.org"}))
-    ({'url': 'https://a.org', 'title': 'A'}, {'url': 'https://b.org'})
-    """
-    by_url = {citation["url"]: citation for citation in known}
-    for citation in more:
-        by_url[citation["url"]] = {**by_url.get(citation["url"], {}), **citation}
-    return tuple(by_url.values())[:MAX_CITATIONS]
+def _thinking(message: dict[str, Any]) -> str:
+    """As DeepSeek and vLLM, OpenRouter and Groq, or Ollama name it; several of them say the same."""
+    return first(message.get("reasoning_content"), message.get("reasoning"), message.get("thinking"))
 
 
-def _citations(fields: dict[str, Any], message: dict[str, Any]) -> Iterator[Citation]:
-    """From annotations (OpenAI, OpenRouter), and from `citations` and `search_results` (Perplexity)."""
-    for list_of in (fields.get("citations"), fields.get("search_results"), message.get("annotations")):
-        for item in list_of if isinstance(list_of, list) else ():
-            source = {"url": item} if isinstance(item, str) else _object(item)
-            source = _object(source.get("url_citation")) or source
-            url, title = source.get("url"), source.get("title")
-            if isinstance(url, str) and url.startswith(("https://", "http://")) and len(url) <= MAX_URL:
-                citation = {"url": well_formed(url)}
-                if isinstance(title, str) and title:
-                    citation["title"] = well_formed(title[:MAX_TITLE])
-                yield citation
+def failure_of(fields: dict[str, Any], event: str = "") -> Failure | None:
+    """Every shape of an error: `error`, an object or a text; an object or an event that is one as a whole."""
+    error = fields.get("error")
+    inner = object_of(error)
+    if not error:
+        if "error" not in (event, fields.get("object"), fields.get("type")):
+            return None
+        inner = fields
+    code = next((inner[name] for name in ("code", "type", "status") if inner.get(name)), "")
+    words = (error, inner.get("message"), inner.get("detail"), inner.get("error"))
+    return Failure(first(*words), str(code)[:MAX_REASON] if isinstance(code, str | int) else "")
 
 
-def _tools(message: dict[str, Any]) -> Iterator[str]:
-    calls = message.get("tool_calls")
-    for call in calls if isinstance(calls, list) else ():
-        name = _object(_object(call).get("function")).get("name")
-        if isinstance(name, str) and name:
-            yield well_formed(name[:MAX_TITLE])
-
-
-def _text(content: object) -> str:
-    """Text as a string, or as the list of parts that some models send."""
-    if isinstance(content, str):
-        return well_formed(content)
-    parts = content if isinstance(content, list) else []
-    return "".join(_text(_object(part).get("text")) for part in parts)
-
-
-def _usage(usage: dict[str, Any]) -> dict[str, int] | None:
+def usage_of(usage: dict[str, Any]) -> dict[str, int] | None:
+    """The counts of tokens that are counts."""
     counts = {name: usage[name] for name in USAGE if type(usage.get(name)) is int}
     return counts or None
-
-
-def _object(value: object) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}

@@ -187,7 +187,7 @@ def test_every_way_to_ask_gives_the_same_and_logs_both_ends(
     assert response["type"] == "model_response"
     assert data == {
         "text": ANSWER, "model": data["model"], "provider": "local", "response_length": len(ANSWER), "citations": [],
-        **counted, **turn,
+        "finish_reason": "stop", **counted, **turn,
     }  # fmt: skip
     assert before <= prompt["t"] <= response["t"] <= time.time() * 1000 + 1
 

@@ -86,6 +86,8 @@ class _Handler(BaseHTTPRequestHandler):
                 self._stream(asked)
         elif model == "no-usage" and "stream_options" in asked:
             self._error(422, {"detail": "body.stream_options: extra inputs are not permitted"})
+        elif model == LOST:
+            self._error(404, {"error": {"message": f"The model `{model}` does not exist"}})
         elif model in STATUSES:
             self._error(STATUSES[model], {"error": {"message": SECRET_WORDS}})
         elif model in ("whole", "web-page", "garbage"):

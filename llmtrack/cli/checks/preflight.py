@@ -64,17 +64,22 @@ def _model(settings: Settings, group: Group) -> Check:
     """Ask the provider which models it has: that needs the key and spends nothing."""
     from httpx2 import Client, HTTPError, InvalidURL
 
-    from llmtrack.collector.models.client import OPENAI_URL
+    from llmtrack.collector.models.endpoint import NO_KEY, OPENAI_URL, Endpoint
 
     check = f"model {group.name}"
-    address = group.base_url or settings.openai_base_url or OPENAI_URL
-    key = (settings.key_for(group) or "").strip()
-    if not key and address == OPENAI_URL:
+    endpoint = Endpoint(
+        group.base_url or settings.openai_base_url or OPENAI_URL, (settings.key_for(group) or "").strip()
+    )
+    if not endpoint.key and endpoint.base_url == OPENAI_URL:
         return Check(check, "skipped", "without a key there is nothing to ask")
+    headers = {"Authorization": f"Bearer {endpoint.key or NO_KEY}"}
     try:
         with Client(timeout=TIMEOUT_S) as client:
-            answer = client.get(f"{address.rstrip('/')}/models", headers={"Authorization": f"Bearer {key or 'none'}"})
+            answer = client.get(f"{endpoint.path.rstrip('/')}/models", headers=headers, params=endpoint.query or None)
         host = answer.request.url.host
+    except ImportError:
+        found = f"the proxy {endpoint.proxy} of the environment is a SOCKS proxy"
+        return Check(check, "failed", found, "pip install 'httpx2[socks]'")
     except (HTTPError, InvalidURL, ValueError) as error:
         return Check(
             check, "failed", f"cannot be reached: {type(error).__name__}", f"Check base_url of {group.name!r}."

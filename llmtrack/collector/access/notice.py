@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 from urllib.parse import urlsplit
 
-from llmtrack.collector.models.client import OPENAI_URL
+from llmtrack.collector.models.endpoint import OPENAI_URL
 from llmtrack.config import DEMO, Privacy, Settings
 from llmtrack.session.schema import COPY, MODEL_RESPONSE, PROMPT, SELECTION
 

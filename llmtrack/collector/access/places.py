@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from flask import Flask, Response, g, request
 
-from llmtrack.collector.access.rates import RateLimits
+from llmtrack.collector.access.rates import RateLimits, network
 from llmtrack.collector.errors import Overload, Refused
 from llmtrack.config import Limits
 
@@ -63,7 +63,7 @@ def guard(app: Flask, limits: Limits, rates: RateLimits) -> None:
 
     @app.before_request
     def admit() -> None:
-        address = request.remote_addr or "unknown"
+        address = network(request.remote_addr or "unknown")
         rates.address(address)
         if request.headers.get("Content-Encoding", "identity").strip().lower() not in ("", "identity"):
             raise Refused(415, "Content-Encoding: bodies are taken as they are, not compressed.", "Send plain JSON.")

@@ -19,12 +19,12 @@ HASH_DIGITS: Final = 16  # hexadecimal, as in `export --redact`
 NOT_RECORDED: Final = "not recorded"  # in the place of an error's words: that there was one still counts
 
 # Strings that are no one's words: what a report needs to count, to join and to group by.
-_ALWAYS: Final = frozenset({"turn_id", "chat_session_id", "page_url"})
+_ALWAYS: Final = frozenset({"turn_id", "edits", "chat_session_id", "page_url"})
 _STRUCTURE: Final = {
     CLICK: frozenset({"target"}),
     SCROLL: frozenset({"direction"}),
     ACTIVITY: frozenset({"activity_state"}),
-    MODEL_RESPONSE: frozenset({"model", "provider"}),
+    MODEL_RESPONSE: frozenset({"model", "asked_model", "provider", "finish_reason"}),
     "feedback": frozenset({"rating"}),
 }
 _ADDRESSES: Final = frozenset({"page_url", "referrer"})
@@ -132,16 +132,15 @@ class UnsavedChats(Chats):
         """None: each question is asked on its own."""
         return []
 
-    def ask(
-        self,
-        user_id: str,
-        chat_session_id: str,
-        turn: Document,
-        *,
-        instead_of: str | None = None,
-        edits: str | None = None,
-    ) -> None:
+    def ask(self, user_id: str, chat_session_id: str, turn: Document, *, edits: str | None = None) -> None:
         """Keep nothing."""
+
+    def writing(self, user_id: str, chat_session_id: str, turn_id: str, said: Document) -> bool:
+        """Keep nothing; it is wanted."""
+        return True
+
+    def stop(self, user_id: str, chat_session_id: str, turn_id: str) -> None:
+        """Nothing is known of it."""
 
     def answer(self, user_id: str, chat_session_id: str, turn_id: str, answer: Document) -> None:
         """Keep nothing."""

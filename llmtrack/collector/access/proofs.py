@@ -166,6 +166,12 @@ class Access:
             return True
         return not str(session.get("start_proof")).startswith(SECRET)
 
+    def shows(self, request: Request, session_id: str | None, token: str | None) -> bool:
+        """Whether the session's token or the ingest key comes with the request: it speaks for the session's user."""
+        if self.is_writer(request):
+            return True
+        return bool(session_id) and self._signed(session_id or "", token or _bearer(request), self._token_age_s)
+
     # --- reading
 
     def must_read(self, request: Request) -> None:

@@ -5,7 +5,9 @@ Kept in the worker's memory: several workers together allow as many times as muc
 
 from __future__ import annotations
 
+import ipaddress
 import math
+import re
 import threading
 import time
 from collections import OrderedDict
@@ -61,7 +63,7 @@ class RateLimits:
 
     def address(self, address: str) -> None:
         """One more request of any kind from this address."""
-        self._take("requests_per_address", address)
+        self._take("requests_per_address", network(address))
 
     def session(self, session_id: str) -> None:
         """One more batch of events of this session."""
@@ -73,7 +75,7 @@ class RateLimits:
 
     def query(self, address: str, user_id: str, session_id: str | None) -> None:
         """One more question to a model."""
-        self._take("queries_per_address", address)
+        self._take("queries_per_address", network(address))
         if user_id:
             self._take("queries_per_user", user_id)
         if session_id:
@@ -90,3 +92,22 @@ class RateLimits:
                 f"Too many {what} of one {whose}: more than {getattr(self._limits, name)} a minute.",
                 f"Try again in {max(1, math.ceil(wait_s))} s.",
             )
+
+
+def network(address: str) -> str:
+    """Whose address it is: without brackets, port and zone; of IPv6 the /64, which one household or machine is given.
+
+    >>> [network(address) for address in ("192.0.2.7:5012", "[2001:db8:0:1::7]:443", "::ffff:192.0.2.7")]
+    ['192.0.2.7', '2001:db8:0:1::/64', '192.0.2.7']
+    """
+    bracketed = re.fullmatch(r"\[([^]]*)\](?::\d+)?", address.strip())
+    bare = bracketed[1] if bracketed else re.sub(r"^([^:]+):\d+$", r"\1", address.strip())
+    try:
+        parsed = ipaddress.ip_address(bare.partition("%")[0])
+    except ValueError:
+        return address
+    if parsed.version == 4:
+        return str(parsed)
+    if parsed.ipv4_mapped:
+        return str(parsed.ipv4_mapped)
+    return str(ipaddress.ip_network((parsed, 64), strict=False))

@@ -28,7 +28,7 @@ class Budget:
 
     def check(self, user_id: str) -> None:
         """Raise Overload (429) when the user's day is spent. A question that is let in is answered whole."""
-        if self._per_day is None or self._away:
+        if self._per_day is None or self._away or not user_id:
             return
         now = self._clock()
         try:
@@ -47,8 +47,8 @@ class Budget:
             )
 
     def spend(self, user_id: str, tokens: int) -> None:
-        """Count what a question cost; never raises."""
-        if self._per_day is None or self._away:
+        """Count what a question cost; never raises. What nobody is named for is nobody's."""
+        if self._per_day is None or self._away or not user_id or not tokens:
             return
         try:
             self._usage.add(user_id, midnight(self._clock()), tokens)

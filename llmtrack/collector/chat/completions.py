@@ -1,13 +1,15 @@
 """POST /v1/chat/completions: an application's own chat asks the models of its users' groups, and both ends are logged.
 
 The API is OpenAI's, so that an application needs only another base_url, the ingest key as its API key, and the headers
-X-LLMTrack-Session and X-LLMTrack-Chat. The group of that session decides which model answers.
+X-LLMTrack-Session and X-LLMTrack-Chat. The group of that session decides which model answers. What the provider sends
+is passed on as it came.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import closing
 from itertools import chain, islice
 from typing import Any
 
@@ -20,32 +22,38 @@ from werkzeug.exceptions import HTTPException
 from llmtrack.collector.access.privacy import PrivateStore
 from llmtrack.collector.access.proofs import Access
 from llmtrack.collector.access.rates import RateLimits
+from llmtrack.collector.chat.budget import Budget
+from llmtrack.collector.chat.continued import Continued
 from llmtrack.collector.chat.record import Record
 from llmtrack.collector.chat.turn import Turn
 from llmtrack.collector.errors import Overload, Refused
 from llmtrack.collector.ingest.assignment import group_for
-from llmtrack.collector.ingest.bodies import CompletionBody
-from llmtrack.collector.ingest.reading import read_body
-from llmtrack.collector.models.client import Model, Piece
+from llmtrack.collector.ingest.bodies import CompletionBody, TurnId
+from llmtrack.collector.ingest.reading import read_body, reason
+from llmtrack.collector.models.client import Model
 from llmtrack.collector.models.failures import ModelError, Refusal
+from llmtrack.collector.models.reading import Piece
 from llmtrack.config import Group, Settings
 from llmtrack.errors import LlmtrackError, StoreUnavailable
-from llmtrack.session.schema import MAX_COMPLETION_BYTES
+from llmtrack.session.schema import MAX_COMPLETION_BYTES, is_session_id
 from llmtrack.session.validated import SessionId
-from llmtrack.turn.answer import asked
+from llmtrack.turn.question import asked
 
 SESSION = "X-LLMTrack-Session"
 CHAT = "X-LLMTrack-Chat"
+TURN = "X-LLMTrack-Turn"
+RETRY = "X-Stainless-Retry-Count"  # of OpenAI's SDKs, which ask again by themselves
 TYPES = {401: "authentication_error", 429: "rate_limit_error"}  # of OpenAI's errors, by status
 
 log = logging.getLogger("llmtrack")
 
 
 def completion_routes(
-    settings: Settings, store: PrivateStore, chat_client: Model, access: Access, rates: RateLimits
+    settings: Settings, store: PrivateStore, chat_client: Model, access: Access, rates: RateLimits, budget: Budget
 ) -> Blueprint:
     """POST /v1/chat/completions."""
     routes = Blueprint("completions", __name__)
+    continued = Continued(store)
 
     @routes.post("/v1/chat/completions")
     def complete() -> ResponseReturnValue:
@@ -54,26 +62,43 @@ def completion_routes(
         body = read_body(request, CompletionBody)
         session_id = request.headers.get(SESSION, "")
         rates.query(request.remote_addr or "unknown", body.user or "", session_id)
-        chat = _chat(request.headers.get(CHAT) or session_id)
+        chat = _header(CHAT, SessionId) or _session(session_id)
         record = Record(store, None, body.user or "", chat, session_id, lambda session: True, SESSION)
+        spender = str(record.owner.get("user_id") or body.user or "")
+        budget.check(spender)
         group = _group(settings, record, body)
-        turn = Turn(chat, group, record)
-        said = asked(body.messages)
-        if said and not said.again:  # else the model goes on after its tools: the prompt is logged already
-            turn.ask(said.text)
-        pieces = turn.hear(chat_client.complete(group, _call(group, body)), lambda piece: piece.delta)
+        call, question = _call(group, body), asked(body.messages)
+        part = continued.part_of(session_id, chat, question, named=_header(TURN, TurnId), retry=_retry())
+        turn = Turn(part.turn_id, chat, group, record, attempt=part.attempt)
+
+        def pieces() -> Generator[Piece]:
+            if question.text is not None:  # what the turn has logged already is not logged again
+                turn.ask(question.text, question.attachments)
+            turn.answer.ask()
+            yield from chat_client.complete(group, call)
+
+        def heard() -> Generator[Piece]:
+            try:
+                with closing(turn.hear(pieces())) as said:
+                    for piece, _ in said:
+                        if piece.raw is not None:
+                            yield piece
+            finally:
+                continued.turns.end(f"{session_id}\n{chat}", turn.turn_id, turn.answer, failed=bool(turn.error))
+                budget.spend(spender, turn.tokens(len(orjson.dumps(call["messages"]))))
+
+        sent = heard()
         # a failure before the first word is known while the status can still tell it
-        first = list(islice(pieces, 1))
-        if turn.error:
+        first = list(islice(sent, 1))
+        if turn.error and not first:
             log.warning("turn %s: the model failed with status %d", turn.turn_id, turn.error.status)
             response = _failed(turn.error)
         elif body.stream:
-            response = Response(_events(turn, chain(first, pieces)), mimetype="text/event-stream")
+            response = Response(_events(turn, chain(first, sent)), mimetype="text/event-stream")
             response.headers["X-Accel-Buffering"] = "no"
-            response.call_on_close(pieces.close)  # also when the client left before the first event was read
+            response.call_on_close(sent.close)  # also when the client left before the first event was read
         else:
-            [whole] = [*first, *pieces]
-            response = jsonify(whole.chunk)
+            response = Response(b"".join(piece.raw or b"" for piece in (*first, *sent)), mimetype="application/json")
         return _told(response, turn, group)
 
     @routes.after_request
@@ -93,12 +118,24 @@ def completion_routes(
     return routes
 
 
-def _chat(given: str) -> str:
-    """The chat that the call belongs to; without one, a visit is one chat. Raises Refused."""
+def _header(name: str, kind: Any) -> str:
+    """An id that a header gives; empty without one. Raises Refused."""
+    given = request.headers.get(name, "")
     try:
-        return TypeAdapter(SessionId).validate_python(given) if given else ""
-    except ValidationError:
-        raise Refused(400, f"{CHAT}: must be 1 to 256 letters, digits or . _ @ + : ~ = -.", "Correct it.") from None
+        return str(TypeAdapter(kind).validate_python(given)) if given else ""
+    except ValidationError as error:
+        raise Refused(400, f"{name}: {reason(error).removeprefix('event: ')}.", "Correct it.") from None
+
+
+def _session(session_id: str) -> str:
+    """The chat of a call that names none: a visit is one chat."""
+    return session_id if is_session_id(session_id) else ""
+
+
+def _retry() -> int:
+    """How often the SDK has asked this before."""
+    given = request.headers.get(RETRY, "")
+    return min(int(given), 1000) if given.isascii() and given.isdigit() and len(given) < 9 else 0
 
 
 def _group(settings: Settings, record: Record, body: CompletionBody) -> Group:
@@ -123,24 +160,25 @@ def _call(group: Group, body: CompletionBody) -> dict[str, Any]:
 
 
 def _events(turn: Turn, pieces: Iterable[Piece]) -> Iterator[bytes]:
+    """What the provider sent, event by event. Only of a failure that it did not tell is there an event of our own."""
     for piece in pieces:
-        if piece.chunk is not None:
-            yield _event(piece.chunk)
+        if piece.raw is not None:
+            name = f"event: {piece.event}\n".encode() if piece.event else b""
+            yield name + b"".join(b"data: %s\n" % line for line in piece.raw.split(b"\n")) + b"\n"
     if turn.error:
         log.warning("turn %s: the model failed in the middle with status %d", turn.turn_id, turn.error.status)
-        yield _event(_shape(turn.error.status, str(turn.error), turn.error.refusal))
-    else:
-        yield b"data: [DONE]\n\n"
-
-
-def _event(data: object) -> bytes:
-    return b"data: %s\n\n" % orjson.dumps(data)
+        if not turn.error.told:
+            shape = _shape(turn.error.status, str(turn.error), turn.error.refusal)
+            yield b"data: %s\n\n" % orjson.dumps(shape)
 
 
 def _failed(error: ModelError) -> Response:
     """A provider's refusal of the question is the asker's; all else is the collector's to mend."""
     refusal = error.refusal
-    return _error(refusal.status if refusal else error.status, str(error), refusal)
+    response = _error(refusal.status if refusal else error.status, str(error), refusal)
+    if error.retry_after_s is not None:
+        response.headers["Retry-After"] = str(round(error.retry_after_s))
+    return response
 
 
 def _error(status: int, message: str, refusal: Refusal | None = None) -> Response:
@@ -161,7 +199,7 @@ def _told(response: Response, turn: Turn, group: Group) -> Response:
     """Whether the turn is tracked and why not, in headers: the body is OpenAI's."""
     about = turn.about()
     response.headers["X-LLMTrack-Tracked"] = "true" if about["tracked"] else "false"
-    response.headers["X-LLMTrack-Turn"] = turn.turn_id
+    response.headers[TURN] = turn.turn_id
     response.headers["X-LLMTrack-Group"] = _ascii(group.name)
     if about["notice"]:
         response.headers["X-LLMTrack-Notice"] = _ascii(about["notice"])

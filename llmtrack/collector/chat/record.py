@@ -1,12 +1,14 @@
-"""What a turn leaves in the database: two events of the visit, and a turn of the saved chat."""
+"""What a turn leaves in the database: events of the visit, and a turn of the saved chat."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import Any
+from contextlib import suppress
+from typing import Any, NamedTuple
 
 from llmtrack.collector.access.privacy import PrivateStore
+from llmtrack.collector.chat.late import KEPT_S, Late
 from llmtrack.errors import LlmtrackError, StoreUnavailable, UnknownSession
 from llmtrack.session.schema import MODEL_RESPONSE, PROMPT, is_session_id, storable, well_formed
 from llmtrack.store.database.chats import Chats
@@ -18,11 +20,19 @@ SHOWN_ID = 80  # characters of an id in a notice
 log = logging.getLogger("llmtrack")
 
 
+class Logged(NamedTuple):
+    """An event that is to be stored, once under its key."""
+
+    once: str | None
+    event: Document
+
+
 class Record:
     """Logs and saves one turn. The answer matters more than its record: what fails here becomes a notice.
 
     `owner` is whom the visit belongs to, `tracked` whether the turn is logged, `notice` says why not. Without
-    `chats` the turn is logged only. `named_by` is what names the visit, for the notice that it is missing.
+    `chats` the turn is logged only. `named_by` is what names the visit, for the notice that it is missing. `user_id`
+    is whose chat it is.
     """
 
     def __init__(
@@ -34,14 +44,15 @@ class Record:
         session_id: str | None,
         may_log: Callable[[Document], bool],
         named_by: str = "trackingSessionId",
+        late: Late | None = None,
     ) -> None:
-        self._store, self._chats = store, chats
-        self._chat = (user_id, chat_session_id)
+        self._store, self._chats, self._late = store, chats, late
+        self.user_id, self._chat_session_id = user_id, chat_session_id
         self._may_log = may_log
         self._session_id = well_formed(session_id) if session_id else ""
         self._named_by = named_by
         self._saved = True
-        self._unlogged: list[Document] = []  # the prompt of a visit whose own start may still be on its way
+        self._unlogged: list[Logged] = []  # of a visit whose own start may still be on its way
         self._untracked = ""
         self.notices: list[str] = []
         self.owner: Document = {}
@@ -83,38 +94,71 @@ class Record:
                 self._not_saved(error)
         return []
 
-    def begin(self, turn: Document, *, regenerated: bool, instead_of: str | None) -> None:
-        """Log the prompt and save it in the chat. `turn` is {"turn_id", "t", "text"}."""
-        data = {"text": turn["text"], "turn_id": turn["turn_id"]}
-        self._log(PROMPT, turn["t"], {**data, "regenerated": True} if regenerated else data)
+    @property
+    def _chat(self) -> tuple[str, str]:
+        return self.user_id, self._chat_session_id
+
+    def begin(self, turn: Document, edits: str | None = None) -> None:
+        """Log the prompt, unless it is logged, and save it in the chat, in the place of the turn that it edits.
+
+        `turn` is {"turn_id", "t", "text", …}.
+        """
+        data = {key: value for key, value in turn.items() if key != "t"} | ({"edits": edits} if edits else {})
+        self._log(PROMPT, turn["t"], data, once=f"prompt:{turn['turn_id']}")
         if self._chats and self._saved:
             try:
-                self._chats.ask(*self._chat, storable(turn), instead_of=instead_of)
+                self._chats.ask(*self._chat, storable(turn), edits=edits)
             except LlmtrackError as error:
                 self._not_saved(error)
+
+    def writing(self, turn_id: str, said: Document) -> bool:
+        """Save what has been said so far, for a page that comes back; whether the answer is still wanted."""
+        if self._chats and self._saved:
+            try:
+                return self._chats.writing(*self._chat, turn_id, storable(said))
+            except LlmtrackError as error:
+                self._not_saved(error)
+        return True
 
     def end(self, turn_id: str, t: int, response: Document, answer: Document) -> None:
         """Log the response and save the answer. A visit that was not known at the prompt may have started since."""
         if self._unlogged:
             self._find_owner()
         self._log(MODEL_RESPONSE, t, {**response, "turn_id": turn_id})
+        if self._unlogged and self._late:
+            self._late.keep(self)
+            self._untracked += f" It will be, if that happens within {KEPT_S} s."
         if self._chats and self._saved:
             try:
                 self._chats.answer(*self._chat, turn_id, storable({"t": t, **answer}))
             except LlmtrackError as error:
                 self._not_saved(error)
 
-    def _log(self, kind: str, t: int, data: dict[str, Any]) -> None:
-        data = storable({**data, "chat_session_id": self._chat[1]})
-        events = [*self._unlogged, {"t": t, "type": kind, "data": data}]
+    def arrived(self) -> bool:
+        """See Late: whether the visit has started by now."""
+        with suppress(LlmtrackError):
+            self._find_owner()
+        if self.owner:
+            self._store_all([])
+        return bool(self.owner) or not self._unlogged
+
+    def _log(self, kind: str, t: int, data: dict[str, Any], once: str | None = None) -> None:
+        data = storable({**data, "chat_session_id": self._chat_session_id})
+        event = Logged(once, {"t": t, "type": kind, "data": data})
         if not self.tracked:
-            self._unlogged = events if self._session_id and self._saved else []
+            self._unlogged = [*self._unlogged, event] if self._session_id and not self.owner else []
             return
-        try:
-            self._store.append(self._session_id, events)
-        except LlmtrackError as error:
-            what = "Not tracked" if kind == PROMPT else "The answer was not tracked"
-            self._untracked = f"{what}: {_why(error)}."
+        self._store_all([event])
+
+    def _store_all(self, more: list[Logged]) -> None:
+        waiting, self._unlogged = [*self._unlogged, *more], []
+        for once, event in waiting:
+            try:
+                self._store.append(self._session_id, [event], once=once)
+            except LlmtrackError as error:
+                what = "Not tracked" if event["type"] == PROMPT else "The answer was not tracked"
+                self._untracked = f"{what}: {_why(error)}."
+                return
 
     def _not_saved(self, error: LlmtrackError) -> None:
         self._saved = False

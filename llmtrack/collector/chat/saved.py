@@ -1,4 +1,7 @@
-"""The saved chats of the page's user: /api/chats lists and searches them, opens, renames and deletes one."""
+"""The saved chats of the page's user: /api/chats lists and searches them, opens, renames and deletes one.
+
+An answer that is being written in one is stopped here, too.
+"""
 
 from __future__ import annotations
 
@@ -7,14 +10,15 @@ from flask.typing import ResponseReturnValue
 
 from llmtrack.collector.access import origins
 from llmtrack.collector.access.proofs import Access
+from llmtrack.collector.chat.writing import Writings
 from llmtrack.collector.errors import Refused
-from llmtrack.collector.ingest.bodies import ChatBody
+from llmtrack.collector.ingest.bodies import ChatBody, StopBody
 from llmtrack.collector.ingest.reading import read_body
 from llmtrack.store.database.chats import Chats
 
 
-def saved_routes(chats: Chats, access: Access) -> Blueprint:
-    """GET /api/chats, GET, PATCH and DELETE /api/chats/<sessionId>."""
+def saved_routes(chats: Chats, writings: Writings, access: Access) -> Blueprint:
+    """GET /api/chats, GET, PATCH and DELETE /api/chats/<sessionId>, POST /api/chats/<sessionId>/stop."""
     routes = Blueprint("saved", __name__)
     origins.own_pages_only(routes)
 
@@ -40,6 +44,16 @@ def saved_routes(chats: Chats, access: Access) -> Blueprint:
     def delete(session_id: str) -> ResponseReturnValue:
         if not chats.delete(access.user(request)[0], session_id):
             raise _unknown(session_id)
+        return "", 204
+
+    @routes.post("/api/chats/<session_id>/stop")
+    def stop(session_id: str) -> ResponseReturnValue:
+        turn_id = read_body(request, StopBody).turn_id
+        user_id = access.user(request)[0]
+        if writing := writings.get(user_id, session_id, turn_id):
+            writing.stop()
+        else:  # another worker may write it
+            chats.stop(user_id, session_id, turn_id)
         return "", 204
 
     return routes

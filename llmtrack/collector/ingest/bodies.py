@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
@@ -103,15 +103,24 @@ class CompletionBody(Body):
     user: str | None = None
 
 
+TurnId = Annotated[str, Field(pattern=r"^[0-9A-Za-z_-]{8,64}$")]
+
+
 class QueryBody(Body):
-    """POST /query. `sessionId` is the chat, `trackingSessionId` the visit."""
+    """POST /query. `sessionId` is the chat, `trackingSessionId` the visit.
+
+    `turn_id` names the question: the same one again is the same turn, answered again. `regenerate` wishes another
+    answer to it. `edits` names the turn in whose place a new question stands.
+    """
 
     query: str = Field(min_length=1, max_length=MAX_QUERY)
     sessionId: SessionId
     trackingSessionId: str | None = None
     token: str | None = None
     stream: bool = False
+    turn_id: TurnId | None = None
     regenerate: bool = False
+    edits: TurnId | None = None
 
     @field_validator("query")
     @classmethod
@@ -119,6 +128,12 @@ class QueryBody(Body):
         if not value.strip():
             raise ValueError("must not be empty")
         return well_formed(value)
+
+
+class StopBody(Body):
+    """POST /api/chats/<sessionId>/stop."""
+
+    turn_id: TurnId
 
 
 class ChatBody(Body):

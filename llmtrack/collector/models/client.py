@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from contextlib import closing
-from typing import Any, NamedTuple, Protocol
-from urllib.parse import urlsplit
+from typing import Any, Protocol
 
 import httpx2
 from openai import (
@@ -16,56 +15,31 @@ from openai import (
     APITimeoutError,
     InternalServerError,
     OpenAI,
-    OpenAIError,
     RateLimitError,
     Stream,
 )
 
 from llmtrack.collector.models import demo
-from llmtrack.collector.models.failures import CONFIGURATION, FAILED, ModelError, explain
+from llmtrack.collector.models.endpoint import NO_KEY, Endpoint, endpoint_of
+from llmtrack.collector.models.failures import ModelError, explain, retry_after_s, said
+from llmtrack.collector.models.reading import Piece, read
 from llmtrack.config import DEMO, Group, Settings
-from llmtrack.turn.chunk import Delta, read_chunk
 
-OPENAI_URL = "https://api.openai.com/v1"
-NO_KEY = "none"  # the SDK wants one; a server of one's own usually asks for none
 CONNECT_TIMEOUT_S = 10
 RETRY_PAUSE_S = 0.5
 
 Messages = list[dict[str, str]]
 
 
-class Endpoint(NamedTuple):
-    """Where a group's model is, and the key for it (may be empty)."""
-
-    base_url: str
-    key: str
-
-    @property
-    def host(self) -> str:
-        """Host and port, without any name or password the URL may hold."""
-        return urlsplit(self.base_url).netloc.rpartition("@")[2] or self.base_url
-
-
-class Piece(NamedTuple):
-    """A piece of an answer: as the provider sent it (None: nothing to pass on), and what it says."""
-
-    chunk: object
-    delta: Delta
-    finish_reason: str | None = None
-
-
 class Model(Protocol):
-    """Whoever answers for the models; see ChatClient. Both raise ModelError, also in the middle."""
-
-    def stream(self, group: Group, messages: Messages) -> Generator[Delta]:
-        """The answer's text piece by piece."""
+    """Whoever answers for the models; see ChatClient."""
 
     def complete(self, group: Group, call: dict[str, Any]) -> Generator[Piece]:
-        """The answer to a call of OpenAI's API, as the provider sends it."""
+        """The answer to a call of OpenAI's API, as the provider sends it. Raises ModelError, also in the middle."""
 
 
 class ChatClient:
-    """Streams answers of the models that `settings` configure. Safe to share between threads."""
+    """Asks the models that `settings` configure. Safe to share between threads."""
 
     def __init__(self, settings: Settings, *, demo_delay_s: float = demo.DELAY_S) -> None:
         self._settings = settings
@@ -73,6 +47,7 @@ class ChatClient:
         self._clients: dict[Endpoint, OpenAI] = {}
         self._lock = threading.Lock()
         self._without_usage: set[str] = set()  # base URLs of servers that refuse stream_options
+        self._busy: dict[tuple[Endpoint, str], tuple[float, ModelError]] = {}  # until when they want no question
 
     def close(self) -> None:
         """Close the connections."""
@@ -81,72 +56,38 @@ class ChatClient:
                 client.close()
             self._clients.clear()
 
-    def stream(self, group: Group, messages: Messages) -> Generator[Delta]:
-        """The answer of the group's model to `messages` ({"role", "content"}), piece by piece.
-
-        Closing the generator closes the connection to the model. Raises ModelError, also in the middle.
-        """
-        if group.provider == DEMO:
-            yield from demo.answer(messages, self._demo_delay_s)
-            return
-        answered, finish_reason = False, None
-        with closing(self._pieces(group, {"model": group.model, "messages": messages, "stream": True})) as pieces:
-            for piece in pieces:
-                finish_reason = piece.finish_reason or finish_reason
-                answered = answered or bool(piece.delta.text)
-                yield piece.delta
-        if not answered:
-            raise ModelError(
-                FAILED, f"The model gave an empty answer (finish_reason: {finish_reason or 'none'}).", "Try again."
-            )
-
     def complete(self, group: Group, call: dict[str, Any]) -> Generator[Piece]:
-        """What the group's model answers to a call of OpenAI's API: chunks, or one whole completion, as it sent them.
+        """What the group's model answers to a call of OpenAI's API: events of a stream, or one whole completion.
 
-        Closing the generator closes the connection to the model. Raises ModelError, also in the middle.
+        Closing the generator closes the connection to the model. Raises ModelError, also in the middle; when the
+        provider said itself what went wrong, after all that it sent.
         """
+        call = {**call, "model": group.model}
         if group.provider == DEMO:
-            yield from (Piece(chunk, *read_chunk(chunk)) for chunk in demo.complete(call, self._demo_delay_s))
+            yield from demo.complete(call, self._demo_delay_s)
             return
-        answered = False
         unasked = call["stream"] and "stream_options" not in call
         with closing(self._pieces(group, call)) as pieces:
             for piece in pieces:
-                answered = True
-                if unasked and _only_counts(piece.chunk):  # our own wish: counted, not passed on
-                    yield piece._replace(chunk=None)
-                else:
-                    yield piece._replace(chunk=as_chunk(piece.chunk)) if call["stream"] else piece
-        if not answered:
-            raise ModelError(FAILED, "The model gave an empty answer.", "Try again.")
+                # our own wish: counted, not passed on
+                yield piece._replace(raw=None) if unasked and _only_counts(piece) else piece
 
     def _pieces(self, group: Group, call: dict[str, Any]) -> Generator[Piece]:
-        endpoint = self._endpoint(group)
-        started = False
+        endpoint = endpoint_of(self._settings, group)
+        failed, started = None, False
         try:
-            with self._open(endpoint, call) as stream:
-                for piece in _read(stream, streamed=call["stream"]):
+            with self._open(endpoint, group, call) as stream:
+                for piece in read(stream.response.iter_bytes(), streamed=call["stream"]):
                     started = started or bool(piece.delta.text)
-                    yield piece
-        except (OpenAIError, httpx2.HTTPError, ValueError) as error:
-            raise explain(error, group, endpoint.host, endpoint.key, self._settings.model_timeout_s, started) from None
-
-    def _endpoint(self, group: Group) -> Endpoint:
-        base_url = group.base_url or self._settings.openai_base_url or OPENAI_URL
-        key = (self._settings.key_for(group) or "").strip()
-        if not key and base_url.startswith(OPENAI_URL):
-            raise ModelError(
-                CONFIGURATION,
-                f"There is no API key for model {group.model!r} of group {group.name!r}.",
-                f"Set the environment variable {group.api_key_env}, or base_url of the group in llmtrack.toml.",
-            )
-        if not (key.isascii() and key.isprintable()):
-            raise ModelError(
-                CONFIGURATION,
-                f"The API key for model {group.model!r} of group {group.name!r} holds characters no key has.",
-                f"Set the environment variable {group.api_key_env} again.",
-            )
-        return Endpoint(base_url, key)
+                    if piece.delta.failure:
+                        failed = failed or said(piece.delta.failure, group, endpoint.key)
+                    yield _without(endpoint.key, piece)
+        except ModelError:
+            raise
+        except Exception as error:
+            raise explain(error, group, endpoint, self._settings.model_timeout_s, started) from None
+        if failed:
+            raise failed
 
     def _client(self, endpoint: Endpoint) -> OpenAI:
         with self._lock:
@@ -154,19 +95,40 @@ class ChatClient:
                 limit_s = self._settings.model_timeout_s  # to the first byte, and between two
                 timeout = httpx2.Timeout(limit_s, connect=min(limit_s, CONNECT_TIMEOUT_S))
                 self._clients[endpoint] = OpenAI(
-                    api_key=endpoint.key or NO_KEY, base_url=endpoint.base_url, timeout=timeout, max_retries=0
+                    api_key=endpoint.key or NO_KEY,
+                    base_url=endpoint.path,
+                    default_query=endpoint.query,
+                    timeout=timeout,
+                    max_retries=0,
                 )
             return self._clients[endpoint]
 
-    def _open(self, endpoint: Endpoint, call: dict[str, Any]) -> Stream[object]:
-        """Ask, once more after a failure that may pass. Not after a timeout: people would wait twice as long."""
+    def _open(self, endpoint: Endpoint, group: Group, call: dict[str, Any]) -> Stream[object]:
+        """Ask, once more after a failure that may pass. Not after a timeout: people would wait twice as long.
+
+        A provider that says when it may be asked again is left alone until then.
+        """
+        self._must_not_wait(endpoint, group)
         try:
             return self._ask(endpoint, call)
         except APITimeoutError:
             raise
-        except (APIConnectionError, RateLimitError, InternalServerError):
-            time.sleep(RETRY_PAUSE_S)
+        except (RateLimitError, InternalServerError) as error:
+            if wait_s := retry_after_s(error.response.headers):
+                failure = explain(error, group, endpoint, self._settings.model_timeout_s, started=False)
+                self._busy[endpoint, group.model] = time.monotonic() + wait_s, failure
+                raise failure from None
+        except APIConnectionError:
+            pass
+        time.sleep(RETRY_PAUSE_S)
         return self._ask(endpoint, call)
+
+    def _must_not_wait(self, endpoint: Endpoint, group: Group) -> None:
+        until, failure = self._busy.get((endpoint, group.model), (0.0, None))
+        left_s = until - time.monotonic()
+        if failure and left_s > 0:
+            message = f"{failure.message[:-1]} and is not asked again for {left_s:.0f} s."
+            raise ModelError(failure.status, message, "Try again then.", failure.refusal, left_s)
 
     def _ask(self, endpoint: Endpoint, call: dict[str, Any]) -> Stream[object]:
         """Ask for an answer and, of a stream, for its count of tokens where the server knows that wish."""
@@ -180,51 +142,26 @@ class ChatClient:
         return self._post(endpoint, call)
 
     def _post(self, endpoint: Endpoint, body: dict[str, Any]) -> Stream[object]:
-        # not chat.completions.create: this gives whatever fields the provider sent, as it sent them
+        # not chat.completions.create: the response is read as the provider sent it
         return self._client(endpoint).post(
-            "/chat/completions", cast_to=object, body=body, stream=True, stream_cls=Stream[object]
+            "/chat/completions",
+            cast_to=object,
+            body=body,
+            stream=True,
+            stream_cls=Stream[object],
+            options={"follow_redirects": False},  # what is sent elsewhere arrives there as a GET without its body
         )
 
 
-def _read(stream: Stream[object], *, streamed: bool) -> Iterator[Piece]:
-    """What the server sends, piece by piece or, from one that cannot stream, at once. Raises ValueError."""
-    headers = stream.response.headers
-    whole = "application/json" in headers.get("content-type", "")
-    if "html" in headers.get("content-type", "") or not (streamed or whole):
-        raise ValueError("no chat completion")
-    chunks: Iterator[object] = iter([_json(stream)]) if whole else iter(stream)
-    finish_reason = None
-    for chunk in chunks:
-        delta, finish = read_chunk(chunk)
-        finish_reason = finish or finish_reason
-        yield Piece(chunk, delta, finish)
-    framed = whole or "transfer-encoding" in headers or "content-length" in headers
-    if not framed and finish_reason is None:  # the connection's end is the answer's end, or a break: nothing else tells
-        raise httpx2.RemoteProtocolError("closed before the end")
+def _only_counts(piece: Piece) -> bool:
+    """Whether a chunk holds the count of tokens and nothing else."""
+    delta = piece.delta
+    return bool(delta.usage) and delta == type(delta)(usage=delta.usage, model=delta.model)
 
 
-def _json(stream: Stream[object]) -> object:
-    stream.response.read()
-    whole: object = stream.response.json()
-    if not isinstance(whole, dict):
-        raise ValueError("no chat completion")
-    return whole
-
-
-def as_chunk(completion: object) -> object:
-    """A whole completion, from a server that cannot stream, as the only chunk of a stream; chunks stay as they are.
-
-    >>> as_chunk({"object": "chat.completion", "choices": [{"index": 0, "message": {"content": "Hi"}}]})
-    {'object': 'chat.completion.chunk', 'choices': [{'index': 0, 'delta': {'content': 'Hi'}}]}
-    """
-    choices = completion.get("choices") if isinstance(completion, dict) else None
-    if not isinstance(completion, dict) or not isinstance(choices, list):
-        return completion
-    if not any(isinstance(choice, dict) and "message" in choice for choice in choices):
-        return completion
-    renamed = [{"delta" if key == "message" else key: value for key, value in choice.items()} for choice in choices]
-    return {**completion, "object": "chat.completion.chunk", "choices": renamed}
-
-
-def _only_counts(chunk: object) -> bool:
-    return isinstance(chunk, dict) and chunk.get("choices") == [] and bool(chunk.get("usage"))
+def _without(key: str, piece: Piece) -> Piece:
+    """A provider that repeats the key tells it to nobody else."""
+    secret = key.encode()
+    if len(secret) < 8 or not piece.raw or secret not in piece.raw:
+        return piece
+    return piece._replace(raw=piece.raw.replace(secret, b"***"))

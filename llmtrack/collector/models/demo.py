@@ -8,9 +8,12 @@ import time
 from collections.abc import Generator
 from typing import Any
 
+import orjson
+
+from llmtrack.collector.models.reading import DONE, Piece
 from llmtrack.config import DEMO
-from llmtrack.turn.answer import asked
-from llmtrack.turn.chunk import Delta
+from llmtrack.turn.chunk import read_chunk
+from llmtrack.turn.question import asked
 
 DELAY_S = 0.02  # between two words: about the pace of a quick model
 
@@ -169,31 +172,29 @@ export OPENAI_API_KEY=…
 ```"""
 
 
-def answer(messages: list[dict[str, str]], delay_s: float = DELAY_S) -> Generator[Delta]:
-    """The built-in text that fits the last question, word by word with `delay_s` seconds between two."""
-    question = messages[-1]["content"]
-    words = re.findall(r"\S+\s*", f"{_HONEST}\n\n{text_for(question)}")
-    for word in words:
-        time.sleep(delay_s)
-        yield Delta(word, model=DEMO)
+def complete(call: dict[str, Any], delay_s: float = DELAY_S) -> Generator[Piece]:
+    """The built-in text that fits the last question, word by word with `delay_s` seconds between two, or whole.
 
-
-def complete(call: dict[str, Any], delay_s: float = DELAY_S) -> Generator[dict[str, Any]]:
-    """The same to a call of OpenAI's API and in its shape: chunks, or one whole completion."""
-    question = asked(call["messages"])
+    In the shape of OpenAI's API, as of any provider.
+    """
+    text = f"{_HONEST}\n\n{text_for(asked(call['messages']).text or '')}"
     head = {"id": f"chatcmpl-{secrets.token_hex(12)}", "created": int(time.time()), "model": DEMO}
-    words = answer([{"content": question.text if question else ""}], delay_s)
     if not call["stream"]:
-        message = {"role": "assistant", "content": "".join(word.text for word in words)}
+        message = {"role": "assistant", "content": text}
         choice = {"index": 0, "message": message, "finish_reason": "stop"}
-        yield {**head, "object": "chat.completion", "choices": [choice]}
+        yield _piece({**head, "object": "chat.completion", "choices": [choice]}, done=True)
         return
-    for word in words:
-        delta = {"role": "assistant", "content": word.text}
-        choice = {"index": 0, "delta": delta, "finish_reason": None}
-        yield {**head, "object": "chat.completion.chunk", "choices": [choice]}
-    end = {"index": 0, "delta": {}, "finish_reason": "stop"}
-    yield {**head, "object": "chat.completion.chunk", "choices": [end]}
+    head["object"] = "chat.completion.chunk"
+    for word in re.findall(r"\S+\s*", text):
+        time.sleep(delay_s)
+        choice = {"index": 0, "delta": {"role": "assistant", "content": word}, "finish_reason": None}
+        yield _piece({**head, "choices": [choice]})
+    yield _piece({**head, "choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]})
+    yield Piece(DONE.encode(), done=True)
+
+
+def _piece(sent: dict[str, Any], *, done: bool = False) -> Piece:
+    return Piece(orjson.dumps(sent), read_chunk(sent), done)
 
 
 def text_for(question: str) -> str:

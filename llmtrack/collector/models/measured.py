@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from contextlib import closing
-from typing import Any, TypeVar
+from typing import Any
 
-from llmtrack.collector.models.client import Messages, Model, Piece
+from llmtrack.collector.models.client import Model
 from llmtrack.collector.models.failures import CONFIGURATION, TIMED_OUT, ModelError
+from llmtrack.collector.models.reading import Piece
 from llmtrack.collector.telemetry.metrics import Metrics
 from llmtrack.config import Group
-from llmtrack.turn.chunk import Delta
 
-Each = TypeVar("Each")
 KINDS = {CONFIGURATION: "configuration", TIMED_OUT: "timeout"}
 
 
@@ -23,20 +22,13 @@ class Measured:
     def __init__(self, model: Model, metrics: Metrics) -> None:
         self._model, self._metrics = model, metrics
 
-    def stream(self, group: Group, messages: Messages) -> Generator[Delta]:
-        """See ChatClient.stream."""
-        return self._timed(group, self._model.stream(group, messages), lambda delta: delta)
-
     def complete(self, group: Group, call: dict[str, Any]) -> Generator[Piece]:
         """See ChatClient.complete."""
-        return self._timed(group, self._model.complete(group, call), lambda piece: piece.delta)
-
-    def _timed(self, group: Group, pieces: Generator[Each], read: Callable[[Each], Delta]) -> Generator[Each]:
         asked, answered = time.monotonic(), False
         try:
-            with closing(pieces):
+            with closing(self._model.complete(group, call)) as pieces:
                 for piece in pieces:
-                    if read(piece).text and not answered:
+                    if piece.delta.text and not answered:
                         answered = True
                         self._metrics.first_token.labels(group.name).observe(time.monotonic() - asked)
                     yield piece

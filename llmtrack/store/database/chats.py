@@ -1,7 +1,8 @@
 """Saved chats: one document per user and chat, which holds the chat's turns.
 
     { "_id": "<user_id>:<chat_session_id>", "user_id", "chat_session_id", "title", "created_at", "updated_at",
-      "turns": [ {"turn_id", "t": epoch ms, "text", "answer": {"t", "text", "error", "citations", "provider", …}} ] }
+      "turns": [ {"turn_id", "t": epoch ms, "text", "answer": {"t", "text", "error", "citations", "provider", …},
+                  "attempts": [answers before it], "writing": {"until": epoch ms, "text", "thinking"}, "stop": bool} ] }
 
 Whoever does not know the user's id reaches nothing: it is part of every key. Each write is one atomic update of one
 turn, so that two requests in the same chat never undo each other's.
@@ -10,6 +11,7 @@ turn, so that two requests in the same chat never undo each other's.
 from __future__ import annotations
 
 import re
+import time
 from datetime import UTC, datetime
 from typing import Any
 
@@ -19,6 +21,8 @@ from llmtrack.store.database.sessions import Document, Store, reachable
 
 MAX_LISTED = 200
 TITLE_LENGTH = 80
+MAX_ATTEMPTS = 20
+LEASE_MS = 75_000  # as long as a model may be silent by default, and some more
 SEARCHED = ("title", "turns.text", "turns.answer.text")
 MAX_WORDS = 20
 
@@ -40,25 +44,16 @@ class Chats:
             chat = self._chats.find_one({"_id": _key(user_id, chat_session_id)}, {"turns": {"$slice": -last}})
         return list(chat["turns"]) if chat else []
 
-    def ask(
-        self,
-        user_id: str,
-        chat_session_id: str,
-        turn: Document,
-        *,
-        instead_of: str | None = None,
-        edits: str | None = None,
-    ) -> None:
-        """Add a turn that has no answer yet, or put it in the place of the turn that it repeats.
+    def ask(self, user_id: str, chat_session_id: str, turn: Document, *, edits: str | None = None) -> None:
+        """Add a turn that has no answer yet. One of the same id is asked again: its answer is kept as an attempt.
 
-        `turn` is {"turn_id", "t", "text"}. The first one makes the chat and its title. One that `edits` another takes
-        the place of that and of all that followed it.
+        `turn` is {"turn_id", "t", "text"}. The first one makes the chat and its title. A turn that `edits` another
+        takes its place, and what came after that one goes.
         """
         key, now = _key(user_id, chat_session_id), datetime.now(UTC)
+        turn = {**turn, "writing": _lease()}
         with reachable():
-            if instead_of and self._set(key, instead_of, {"turns.$": turn}):
-                return
-            if edits and self._edit(key, edits, turn):
+            if self._ask_again(key, turn) or (edits and self._edit(key, turn, edits)):
                 return
             new = {
                 "user_id": user_id,
@@ -72,12 +67,16 @@ class Chats:
             except DuplicateKeyError:  # another request made the chat in the same instant
                 self._chats.update_one({"_id": key}, update, upsert=True)
 
-    def answer(self, user_id: str, chat_session_id: str, turn_id: str, answer: Document) -> None:
-        """Set the answer of a turn; nothing happens when the turn was asked anew or the chat deleted meanwhile."""
-        with reachable():
-            self._set(_key(user_id, chat_session_id), turn_id, {"turns.$.answer": answer})
+    def _ask_again(self, key: str, turn: Document) -> bool:
+        known = self._chats.find_one({"_id": key, "turns.turn_id": turn["turn_id"]}, {"turns": 1})
+        if known is None:
+            return False
+        old = next(each for each in known["turns"] if each["turn_id"] == turn["turn_id"])
+        attempts = [*old.get("attempts", []), *([old["answer"]] if old.get("answer") else [])]
+        kept = {name: old[name] for name in ("t", "text") if name in old}
+        return self._set(key, turn["turn_id"], {"turns.$": {**turn, **kept, "attempts": attempts[-MAX_ATTEMPTS:]}})
 
-    def _edit(self, key: str, old: str, turn: Document) -> bool:
+    def _edit(self, key: str, turn: Document, old: str) -> bool:
         chat = self._chats.find_one({"_id": key}, {"title": 1, "turns.turn_id": 1, "turns.text": 1}) or {"turns": []}
         place = next((at for at, each in enumerate(chat["turns"]) if each["turn_id"] == old), None)
         if place is None:
@@ -88,6 +87,29 @@ class Chats:
         push = {"turns": {"$each": [turn], "$position": place, "$slice": place + 1}}
         unchanged = {"_id": key, f"turns.{place}.turn_id": old}
         return self._chats.update_one(unchanged, {"$push": push, "$set": values}).matched_count > 0
+
+    def writing(self, user_id: str, chat_session_id: str, turn_id: str, said: Document) -> bool:
+        """Save what has been said so far ({"text", "thinking"}) of an answer that is being written.
+
+        Whether it is still wanted: nobody stopped it, and the turn is there.
+        """
+        key = _key(user_id, chat_session_id)
+        with reachable():
+            stopped = {"_id": key, "turns": {"$elemMatch": {"turn_id": turn_id, "stop": True}}}
+            if self._chats.find_one(stopped, {"_id": 1}) is not None:
+                return False
+            return self._set(key, turn_id, {"turns.$.writing": {**said, **_lease()}})
+
+    def stop(self, user_id: str, chat_session_id: str, turn_id: str) -> None:
+        """Ask whoever writes the answer of a turn to stop."""
+        with reachable():
+            self._set(_key(user_id, chat_session_id), turn_id, {"turns.$.stop": True})
+
+    def answer(self, user_id: str, chat_session_id: str, turn_id: str, answer: Document) -> None:
+        """Set the answer of a turn; nothing happens when the chat was deleted meanwhile."""
+        with reachable():
+            values = {"turns.$.answer": answer, "turns.$.writing": None, "turns.$.stop": False}
+            self._set(_key(user_id, chat_session_id), turn_id, values)
 
     def _set(self, key: str, turn_id: str, values: Document) -> bool:
         values = {**values, "updated_at": datetime.now(UTC)}
@@ -153,10 +175,25 @@ def _head(chat: Document) -> Document:
 
 def _messages(turn: Document) -> list[dict[str, Any]]:
     turn_id = turn["turn_id"]
-    messages = [{"role": "user", "text": turn["text"], "turn_id": turn_id, "t": turn["t"]}]
-    if answer := turn.get("answer"):
-        messages.append({"role": "assistant", "turn_id": turn_id, **answer})
-    return messages
+    asked = {"role": "user", "text": turn["text"], "turn_id": turn_id, "t": turn["t"]}
+    answer, writing = turn.get("answer"), turn.get("writing") or {}
+    if answer:
+        attempts = {"attempts": len(turn["attempts"]) + 1} if turn.get("attempts") else {}
+        return [asked, {"role": "assistant", "turn_id": turn_id, **answer, **attempts}]
+    if writing.get("until", 0) < _now_ms():  # nobody writes it any more: its server was killed
+        return [asked]
+    asked["writing"] = True
+    said = {name: writing[name] for name in ("text", "thinking") if writing.get(name)}
+    return [asked, {"role": "assistant", "turn_id": turn_id, **said, "writing": True}] if said else [asked]
+
+
+def _lease() -> Document:
+    """An answer counts as being written until then, unless more of it is saved meanwhile."""
+    return {"until": _now_ms() + LEASE_MS}
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
 
 
 def _iso(time: datetime) -> str:

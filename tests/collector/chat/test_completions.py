@@ -86,7 +86,7 @@ def test_the_sdk_needs_only_another_base_url(
     usage = {"prompt_tokens": 7, "completion_tokens": 11, "total_tokens": 18}
     assert data == {
         "text": ANSWER, "model": model, "provider": "local", "response_length": len(ANSWER), "citations": [],
-        "usage": usage, **turn,
+        "usage": usage, "finish_reason": "stop", **turn,
     }  # fmt: skip
     assert prompt["t"] <= response["t"]
 
@@ -162,7 +162,9 @@ def test_a_model_that_goes_on_after_its_tools_is_not_asked_twice(collector: Call
     more = [{"role": "assistant", "tool_calls": [call]}, {"role": "tool", "tool_call_id": "c1", "content": "42"}]
     with sdk(collector("whole")) as client:
         client.chat.completions.create(model="m", messages=[*ASKED, *more], tools=TOOLS)
-    assert [event["type"] for event in logged(store)] == ["model_response"]
+    prompt, response = logged(store)
+    assert prompt["data"]["turn_id"] == response["data"]["turn_id"]
+    assert prompt["data"]["text"] == "Why is the sky blue?"
 
 
 # which group answers
@@ -256,7 +258,7 @@ FAILURES = {
     "lost-model": (503, "server_error", "Correct model of group 'arm' in llmtrack.toml"),
     "fails": (502, "server_error", "Model 'fails' failed (500)"),
     "silent": (504, "server_error", "Model 'silent' did not answer within 0.5 s."),
-    "web-page": (502, "server_error", "is no chat completion"),
+    "web-page": (502, "server_error", "is no chat completion: a web page"),
     "garbage": (502, "server_error", "is no chat completion"),
 }
 

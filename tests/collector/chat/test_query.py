@@ -15,14 +15,14 @@ import pytest
 from flask import Flask
 
 from llmtrack.collector import create_app
+from llmtrack.collector.chat.context import context
 from llmtrack.collector.chat.record import Record
-from llmtrack.collector.chat.turn import context
 from llmtrack.collector.models.client import ChatClient
+from llmtrack.collector.models.reading import Piece
 from llmtrack.config import Group, Settings, load_settings
 from llmtrack.errors import LlmtrackError, StoreUnavailable, UnknownSession
 from llmtrack.store.database.chats import Chats
 from llmtrack.store.database.sessions import Appended, Store
-from llmtrack.turn.chunk import Delta
 from tests.collector.conftest import Browser, wait_until
 from tests.collector.model_server import ANSWER, KEY, ModelServer, running
 
@@ -70,6 +70,8 @@ def events(raw: str) -> list[tuple[str, Any]]:
     """The server-sent events of a body."""
     found = []
     for block in filter(None, raw.split("\n\n")):
+        if block.startswith(":"):  # a comment
+            continue
         name, data = block.split("\n")
         found.append((name.removeprefix("event: "), json.loads(data.removeprefix("data: "))))
     return found
@@ -118,6 +120,7 @@ def test_an_answer_in_one_body(collector: Callable[..., str]) -> None:
         "provider": "local",
         "tracked": True,
         "notice": None,
+        "finish_reason": "stop",
     }
     assert answer.headers["Cache-Control"] == "no-store"
 
@@ -172,6 +175,7 @@ def test_both_ends_are_logged_into_the_visit(collector: Callable[..., str], stor
         "response_length": len(ANSWER),
         "citations": [{"url": "https://a.example/1", "title": "A source"}],
         "usage": {"prompt_tokens": 7, "completion_tokens": 11, "total_tokens": 18},
+        "finish_reason": "stop",
         "chat_session_id": "chat-1",
         "turn_id": body["turn_id"],
     }
@@ -278,19 +282,21 @@ FAILURES = {
 def test_a_failure_before_the_first_word_has_its_status_and_is_logged(
     collector: Callable[..., str], store: Store, visit: str, model: str, stream: bool
 ) -> None:
+    """A stream has begun by then: the failure is its last event, and holds the status."""
     status, message = FAILURES[model]
     answer = Browser(collector(model)).post("/query", question(stream=stream))
-    assert answer.status == status
-    assert answer.headers["Content-Type"] == "application/json"
-    assert message in answer.json["error"]
-    assert answer.json["tracked"] is True
-    assert answer.json["sessionId"] == "chat-1"
+    failure = events(answer.json)[-1][1] if stream else answer.json
+    assert answer.status == (200 if stream else status)
+    assert failure.get("status", status) == status
+    assert message in failure["error"]
+    assert failure["tracked"] is True
+    assert failure["sessionId"] == "chat-1"
     prompt, response = logged(store, visit)
-    assert response["data"]["turn_id"] == prompt["data"]["turn_id"] == answer.json["turn_id"]
-    assert answer.json["error"].startswith(response["data"]["error"])
+    assert response["data"]["turn_id"] == prompt["data"]["turn_id"] == failure["turn_id"]
+    assert failure["error"].startswith(response["data"]["error"])
     assert "text" not in response["data"]
     assert response["data"]["latency_ms"] >= 0
-    assert KEY not in json.dumps([answer.json, response["data"]])
+    assert KEY not in json.dumps([failure, response["data"]])
 
 
 @pytest.mark.parametrize("stream", [False, True])
@@ -341,17 +347,26 @@ class Faulty:
         return result
 
 
+LATER = " It will be, if that happens within 60 s."
 AWAY = StoreUnavailable("The database does not answer: 10.0.0.7:27017: refused.")
 NOTICES: dict[str, tuple[str | None, tuple[str, Exception, int] | None, str]] = {
     # visit, fault of the store (method, error, calls that go well before), notice
     "no id": (None, None, "Not tracked: no trackingSessionId was given."),
     "empty id": ("", None, "Not tracked: no trackingSessionId was given."),
-    "unknown id": ("user_x_1_y", None, "Not tracked: no session 'user_x_1_y' was started."),
-    "odd id": ("$ne\x00", None, "Not tracked: no session '$ne\\x00' was started."),
+    "unknown id": (
+        "user_x_1_y",
+        None,
+        "Not tracked: no session 'user_x_1_y' was started.",
+    ),
+    "odd id": (
+        "$ne\x00",
+        None,
+        "Not tracked: no session '$ne\\x00' was started.",
+    ),
     "odd id, database away": (
         "$ne\x00",
         ("owner", AWAY, 0),
-        "Not tracked: no session '$ne\\x00' was started. The chat is not saved: the database does not answer.",
+        rf"Not tracked: no session '$ne\x00' was started.{LATER} The chat is not saved: the database does not answer.",
     ),
     "refused": (SESSION, ("append", LlmtrackError("too large"), 0), "Not tracked: the database refused it."),
 }
@@ -394,7 +409,7 @@ def test_a_session_deleted_in_the_middle_is_named(collector: Callable[..., str],
 def test_an_answer_that_cannot_be_saved_is_tracked_all_the_same(store: Store, visit: str, method: str) -> None:
     record = Record(store, Faulty(Chats(store), method, LlmtrackError("too large")), "ann", "chat-1", visit, anybody)  # type: ignore[arg-type]
     record.turns()
-    record.begin({"turn_id": "t1", "t": 1, "text": "Why?"}, regenerated=False, instead_of=None)
+    record.begin({"turn_id": "t1", "t": 1, "text": "Why?"})
     record.end("t1", 2, {"text": "Because."}, {"text": "Because."})
     assert record.notices == ["The chat is not saved: the database refused it."]
     assert record.tracked
@@ -506,15 +521,14 @@ def test_an_answer_asked_again_takes_the_place_of_the_first(
         first = browser.post("/query", question(text)).json
     server.answer = "Better."
     again = browser.post("/query", question("Two?", regenerate=True)).json
-    assert again["turn_id"] != first["turn_id"]
+    assert again["turn_id"] == first["turn_id"]
     assert [message["content"] for message in server.requests[2]["messages"]] == ["One?", "To One?", "Two?"]
     messages = browser.get("/api/chats/chat-1").json["messages"]
     assert [message["text"] for message in messages] == ["One?", "To One?", "Two?", "Better."]
-    assert [event["data"].get("regenerated") for event in logged(store, visit) if event["type"] == "prompt"] == [
-        None,
-        None,
-        True,
-    ]
+    assert [event["type"] for event in logged(store, visit)] == ["prompt", "model_response"] * 2 + ["model_response"]
+    last = logged(store, visit)[-1]["data"]
+    assert (last["regenerated"], last["attempt"], last["turn_id"]) == (True, 2, first["turn_id"])
+    assert messages[-1]["attempts"] == 2
 
 
 def test_asking_again_what_was_never_saved_is_a_new_turn(collector: Callable[..., str], server: ModelServer) -> None:
@@ -578,14 +592,19 @@ CONTEXTS: dict[str, tuple[list[dict[str, Any]], str, list[str]]] = {
     ),
     "stopped": ([{"text": "p1", "answer": {"text": "a", "partial": True}}], "p", ["p1", "a", "p"]),
     "too many": ([answered("p1", "a")] * 30, "p", ["p1", "a"] * 20 + ["p"]),
-    "too long": ([answered("p1", "a"), answered("p2", "x" * 60_000)], "p", ["p"]),
+    "too long": (
+        [answered("p1", "a"), answered("p2", "x" * 59_999 + "end")],
+        "p",
+        ["…", f"…{'x' * 59_997}end", "p"],
+    ),
+    "a question too long": ([answered("p" * 60_000, "a" * 9)], "p", [f"…{'p' * 59_991}", "a" * 9, "p"]),
 }
 
 
 @pytest.mark.parametrize("case", CONTEXTS)
 def test_the_context_is_whole_turns_that_fit(case: str) -> None:
     turns, prompt, contents = CONTEXTS[case]
-    messages = context("", turns, prompt)
+    messages = context("", turns, prompt).messages
     assert [message["content"] for message in messages] == contents
     assert [message["role"] for message in messages] == (["user", "assistant"] * 50)[: len(contents)]
 
@@ -615,6 +634,7 @@ def test_saved_chats_are_listed_read_and_deleted(collector: Callable[..., str]) 
         "model": "good",
         "provider": "openai",
         "citations": [],
+        "finish_reason": "stop",
     }
     deleted = browser.call("DELETE", "/api/chats/chat-1")
     assert (deleted.status, deleted.json) == (204, "")
@@ -689,9 +709,9 @@ def test_a_visit_that_starts_while_its_first_question_is_answered_is_tracked_who
     settings: Settings, store: Store, serve: Callable[[Flask], str]
 ) -> None:
     class Slow(ChatClient):
-        def stream(self, group: Group, messages: list[dict[str, str]]) -> Generator[Delta]:
+        def complete(self, group: Group, call: dict[str, Any]) -> Generator[Piece]:
             store.start({"session_id": LATE, "user_id": "u", "model_group": "demo", "experiment_id": "default"})
-            yield from super().stream(group, messages)
+            yield from super().complete(group, call)
 
     browser = Browser(serve(create_app(settings, store, Slow(settings, demo_delay_s=0))))
     answer = browser.post("/query", {"query": "Hello?", "sessionId": "c", "trackingSessionId": LATE})

@@ -1,0 +1,81 @@
+"""`<think>…</think>` at the start of an answer is what the model thought, not what it said."""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+_OPEN = re.compile(r"\s*<(think|thinking)>", re.IGNORECASE)
+_TAGS = ("<think>", "<thinking>")
+
+
+class Said(NamedTuple):
+    """What a piece of an answer holds of each."""
+
+    thinking: str = ""
+    text: str = ""
+
+
+class Thinking:
+    """Divides an answer as it comes. What may be the beginning of a tag waits for the next piece.
+
+    >>> divided = Thinking()
+    >>> [divided.add(piece) for piece in ("<thi", "nk>So", " 4.</th", "ink>", "\\n\\nIt is ", "4.")][1:4]
+    [Said(thinking='So', text=''), Said(thinking=' 4.', text=''), Said(thinking='', text='')]
+    """
+
+    def __init__(self) -> None:
+        self._waiting = ""
+        self._close = ""  # the tag that ends it, while the model thinks
+        self._speaks = False  # from now on all is text
+        self._trims = False  # the blank lines after the thinking are no text
+
+    def add(self, piece: str) -> Said:
+        """What can be told of it by now."""
+        if self._speaks:
+            return Said(text=self._trimmed(piece))
+        self._waiting += piece
+        if not self._close:
+            if opened := _OPEN.match(self._waiting):
+                self._close = f"</{opened[1].lower()}>"
+                self._waiting = self._waiting[opened.end() :]
+            elif _may_open(self._waiting):
+                return Said()
+            else:
+                self._speaks = True
+                return Said(text=self._taken(len(self._waiting)))
+        return self._thought()
+
+    def end(self) -> Said:
+        """The rest, when the answer has ended."""
+        rest = self._taken(len(self._waiting))
+        return Said(thinking=rest) if self._close and not self._speaks else Said(text=rest)
+
+    def _thought(self) -> Said:
+        at = self._waiting.lower().find(self._close)
+        if at >= 0:
+            thinking = self._taken(at)
+            text = self._waiting[len(self._close) :]
+            self._waiting, self._speaks, self._trims = "", True, True
+            return Said(thinking.strip("\n"), self._trimmed(text))
+        kept = next(
+            (n for n in range(min(len(self._close) - 1, len(self._waiting)), 0, -1)
+             if self._close.startswith(self._waiting[-n:].lower())),
+            0,
+        )  # fmt: skip
+        return Said(thinking=self._taken(len(self._waiting) - kept))
+
+    def _taken(self, length: int) -> str:
+        taken, self._waiting = self._waiting[:length], self._waiting[length:]
+        return taken
+
+    def _trimmed(self, text: str) -> str:
+        if self._trims:
+            text = text.lstrip()
+            self._trims = not text
+        return text
+
+
+def _may_open(waiting: str) -> bool:
+    begun = waiting.lstrip().lower()
+    return any(tag.startswith(begun) for tag in _TAGS)
