@@ -16,7 +16,7 @@ from typer.main import get_command
 from llmtrack.cli import COMMANDS, app
 from llmtrack.collector.telemetry.metrics import Metrics
 from llmtrack.config import Settings, load_settings
-from llmtrack.session.schema import MAX_BODY_BYTES
+from llmtrack.session.schema import MAX_BODY_BYTES, MAX_COMPLETION_BYTES
 
 ROOT = Path(__file__).parent.parent
 DEPLOY = ROOT / "deploy"
@@ -99,7 +99,13 @@ def test_the_proxy_asks_where_the_collector_listens_and_lets_through_what_it_tak
     assert f"reverse_proxy llmtrack:{port}" in FILES["Caddyfile"]
     assert f"127.0.0.1:{port}/healthz" in " ".join(service["healthcheck"]["test"])
     assert [[port]] == instructions("EXPOSE")
-    assert re.search(r"max_size (\d+)KiB", FILES["Caddyfile"])[1] == str(MAX_BODY_BYTES // 1024)  # type: ignore[index]
+    sizes = dict(re.findall(r"request_body @(\w+) {\s+max_size (\w+)", FILES["Caddyfile"]))
+    assert sizes == {
+        "messages": f"{MAX_COMPLETION_BYTES // 1024**2}MiB",
+        "others": f"{MAX_BODY_BYTES // 1024}KiB",
+    }
+    assert "@messages path /v1/chat/completions" in FILES["Caddyfile"]
+    assert "@others not path /v1/chat/completions" in FILES["Caddyfile"]
     assert "{$SITE}" in FILES["Caddyfile"]
     assert "SITE" in SERVICES["caddy"]["environment"]
 

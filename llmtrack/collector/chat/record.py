@@ -76,7 +76,7 @@ class Record:
         try:
             self.owner = self._store.owner(self._session_id) or {}
         except StoreUnavailable as error:  # the events wait in the spool; nobody waits twice for the chat
-            if self._chats:
+            if self._chats and self._saved:
                 self._not_saved(error)
             self.owner = {"session_id": self._session_id} if is_session_id(self._session_id) else {}
         if not self.owner:

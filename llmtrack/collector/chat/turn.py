@@ -48,13 +48,18 @@ class Turn:
         The answer is recorded, also when the generator is closed before its end or something fails that should not.
         """
         self.answer.ask()
+        last: list[tuple[Piece, Said]] = []
         left = True
         try:
             with closing(pieces):
                 for piece in pieces:
                     self.answer.done = self.answer.done or piece.done
-                    yield piece, self.answer.add(piece.delta)
-            yield Piece(None), self.answer.close()
+                    said = self.answer.add(piece.delta)
+                    if piece.done:
+                        last.append((piece, said))
+                    else:
+                        yield piece, said
+            last.insert(0, (Piece(None), self.answer.close()))
             left = False
         except ModelError as error:
             self.error = error
@@ -62,7 +67,8 @@ class Turn:
             log.exception("unexpected error in turn %s", self.turn_id)
             self.error = ModelError(FAILED, f"Something went wrong in the collector ({type(error).__name__}).")
         finally:
-            self._end(left=left and self.error is None)
+            self._end(left=left and self.error is None and self.answer.finish_reason is None)
+        yield from last  # whoever has heard the end finds it recorded
 
     def _end(self, *, left: bool) -> None:
         outcome = self.answer.end(self.error.message if self.error else None, left=left)

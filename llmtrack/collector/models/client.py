@@ -85,7 +85,8 @@ class ChatClient:
         except ModelError:
             raise
         except Exception as error:
-            raise explain(error, group, endpoint, self._settings.model_timeout_s, started) from None
+            if not failed:
+                raise explain(error, group, endpoint, self._settings.model_timeout_s, started) from None
         if failed:
             raise failed
 

@@ -86,6 +86,9 @@ class Answer(Turn):
     citations: list[dict[str, str]]
     latency_ms: int
     ttft_ms: int | None
+    finish_reason: str | None = Field(default=None, description="As the provider gave it")
+    partial: bool = Field(default=False, description="There would be more: it broke off, was cut, or was stopped")
+    thinking_ms: int | None = None
 
 
 class ChatHead(Shape):

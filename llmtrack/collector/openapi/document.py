@@ -23,6 +23,7 @@ REFUSALS = {
     401: "No proof of who asks, or one that is too old",
     403: "A proof that does not open this, or a page of another origin",
     404: "There is none",
+    409: "The turn_id names another question",
     413: "More than 256 KB or 500 events",
     415: "A compressed body, or one that is not application/json where that is due",
     422: "A field is wrong: which, and why",
@@ -71,7 +72,7 @@ OPERATIONS = (
     ),
     Operation(
         "post", "/query", "Ask the model; streamed when asked for",
-        Answered(200, "The answer", {JSON: answers.Answer, STREAM: None}), bodies.QueryBody, (403, 422, *ASKING),
+        Answered(200, "The answer", {JSON: answers.Answer, STREAM: None}), bodies.QueryBody, (403, 409, 422, *ASKING),
     ),
     Operation(
         "post", "/v1/chat/completions", "Ask a group's model in OpenAI's API",
@@ -94,6 +95,10 @@ OPERATIONS = (
         also=(403, 404, 422),
     ),
     Operation("delete", "/api/chats/{session_id}", "Delete a saved chat", Answered(204, "Deleted"), also=(403, 404)),
+    Operation(
+        "post", "/api/chats/{session_id}/stop", "Stop an answer that is being written", Answered(204, "It stops"),
+        bodies.StopBody, (403, 422),
+    ),
     Operation("get", "/", "The chat page", Answered(200, "The page", {HTML: None})),
     Operation("get", "/chat/{chat}", "The chat page, open at a saved chat", Answered(200, "The page", {HTML: None})),
     Operation("get", "/llmtrack.js", "The tracker", Answered(200, "The script", {"text/javascript": None})),
@@ -138,7 +143,7 @@ _EVENTS: Schema = {"items": {"anyOf": [{"$ref": "#/components/schemas/Event"}, {
 def _operation(operation: Operation) -> Schema:
     found: Schema = {"summary": operation.does, "responses": _responses(operation)}
     if "{" in operation.path:
-        name = operation.path.partition("{")[2].rstrip("}")
+        name = operation.path.partition("{")[2].partition("}")[0]
         found["parameters"] = [
             {"name": name, "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}
         ]

@@ -356,12 +356,12 @@ NOTICES: dict[str, tuple[str | None, tuple[str, Exception, int] | None, str]] = 
     "unknown id": (
         "user_x_1_y",
         None,
-        "Not tracked: no session 'user_x_1_y' was started.",
+        f"Not tracked: no session 'user_x_1_y' was started.{LATER}",
     ),
     "odd id": (
         "$ne\x00",
         None,
-        "Not tracked: no session '$ne\\x00' was started.",
+        rf"Not tracked: no session '$ne\x00' was started.{LATER}",
     ),
     "odd id, database away": (
         "$ne\x00",

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from llmtrack.errors import StoreUnavailable
+from llmtrack.store.database import chats as chats_module
 from llmtrack.store.database.chats import Chats
 from llmtrack.store.database.sessions import Store
 
@@ -21,6 +22,11 @@ def turn(number: int, text: str = "Why?") -> dict[str, Any]:
     return {"turn_id": f"turn-{number}", "t": 1_800_000_000_000 + number, "text": text}
 
 
+def turns_of(chats: Chats, last: int = 10) -> list[dict[str, Any]]:
+    """The turns of Ann's chat, without what is kept while an answer is being written."""
+    return [{key: each[key] for key in each if key != "writing"} for each in chats.turns("ann", "c1", last)]
+
+
 def test_a_chat_reads_as_it_was_written(chats: Chats) -> None:
     chats.ask("ann", "c1", turn(1, "  What is\n a vector? "))
     chats.answer("ann", "c1", "turn-1", {"t": 5, "text": "An arrow.", "provider": "openai"})
@@ -33,7 +39,7 @@ def test_a_chat_reads_as_it_was_written(chats: Chats) -> None:
     assert chat["messages"] == [
         {"role": "user", "text": "  What is\n a vector? ", "turn_id": "turn-1", "t": 1_800_000_000_001},
         {"role": "assistant", "turn_id": "turn-1", "t": 5, "text": "An arrow.", "provider": "openai"},
-        {"role": "user", "text": "Why?", "turn_id": "turn-2", "t": 1_800_000_000_002},
+        {"role": "user", "text": "Why?", "turn_id": "turn-2", "t": 1_800_000_000_002, "writing": True},
     ]
 
 
@@ -57,7 +63,7 @@ def test_nobody_reads_or_deletes_anothers_chat(chats: Chats) -> None:
     assert chats.turns("bob", "c1", 10) == []
     assert not chats.delete("bob", "c1")
     chats.answer("bob", "c1", "turn-1", {"t": 5, "text": "stolen"})
-    assert chats.turns("ann", "c1", 10) == [turn(1)]
+    assert turns_of(chats) == [turn(1)]
     assert chats.delete("ann", "c1")
     assert chats.get("ann", "c1") is None
 
@@ -72,22 +78,51 @@ def test_a_long_first_prompt_makes_a_short_title(chats: Chats) -> None:
 def test_only_the_last_turns_are_read(chats: Chats) -> None:
     for number in range(5):
         chats.ask("ann", "c1", turn(number))
-    assert chats.turns("ann", "c1", 2) == [turn(3), turn(4)]
+    assert turns_of(chats, 2) == [turn(3), turn(4)]
 
 
-def test_a_repeated_turn_takes_the_place_of_the_first(chats: Chats) -> None:
+def test_a_turn_that_is_asked_again_keeps_its_answers_as_attempts(chats: Chats) -> None:
     chats.ask("ann", "c1", turn(1))
     chats.answer("ann", "c1", "turn-1", {"t": 5, "text": "old"})
     chats.ask("ann", "c1", turn(2))
-    chats.ask("ann", "c1", turn(3), instead_of="turn-1")
-    assert chats.turns("ann", "c1", 10) == [turn(3), turn(2)]
-    chats.answer("ann", "c1", "turn-1", {"t": 6, "text": "too late"})
-    assert chats.turns("ann", "c1", 10) == [turn(3), turn(2)]
+    chats.ask("ann", "c1", {**turn(1), "t": 9})
+    assert turns_of(chats) == [{**turn(1), "attempts": [{"t": 5, "text": "old"}]}, turn(2)]
+    chats.answer("ann", "c1", "turn-1", {"t": 6, "text": "new"})
+    chat = chats.get("ann", "c1")
+    assert chat is not None
+    assert chat["messages"][1] == {"role": "assistant", "turn_id": "turn-1", "t": 6, "text": "new", "attempts": 2}
 
 
-def test_a_turn_that_repeats_an_unknown_one_is_added(chats: Chats) -> None:
-    chats.ask("ann", "c1", turn(1), instead_of="gone")
-    assert chats.turns("ann", "c1", 10) == [turn(1)]
+def test_what_has_been_said_so_far_is_shown_until_the_answer_is_there(
+    chats: Chats, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chats.ask("ann", "c1", turn(1))
+    assert chats.writing("ann", "c1", "turn-1", {"text": "Becau", "thinking": "Hm."})
+    asked, answer = messages(chats)
+    assert asked["writing"] is True
+    assert answer == {"role": "assistant", "turn_id": "turn-1", "text": "Becau", "thinking": "Hm.", "writing": True}
+    monkeypatch.setattr(chats_module, "LEASE_MS", -1)  # whoever wrote it was killed
+    chats.writing("ann", "c1", "turn-1", {"text": "Becau"})
+    assert messages(chats) == [{"role": "user", **turn(1)}]
+    chats.answer("ann", "c1", "turn-1", {"t": 6, "text": "Because."})
+    assert [message.get("writing") for message in messages(chats)] == [None, None]
+
+
+def test_a_stop_reaches_whoever_writes(chats: Chats) -> None:
+    chats.ask("ann", "c1", turn(1))
+    chats.stop("bob", "c1", "turn-1")
+    assert chats.writing("ann", "c1", "turn-1", {"text": "a"})
+    chats.stop("ann", "c1", "turn-1")
+    assert not chats.writing("ann", "c1", "turn-1", {"text": "ab"})
+    chats.delete("ann", "c1")
+    assert not chats.writing("ann", "c1", "turn-1", {"text": "abc"})
+
+
+def messages(chats: Chats) -> list[dict[str, Any]]:
+    chat = chats.get("ann", "c1")
+    assert chat is not None
+    found: list[dict[str, Any]] = chat["messages"]
+    return found
 
 
 def test_an_answer_that_ends_after_the_chat_was_deleted_does_not_bring_it_back(chats: Chats) -> None:

@@ -1,0 +1,3 @@
+"""The collector, which what is logged goes to."""
+
+from tests.collector.conftest import serve as serve
