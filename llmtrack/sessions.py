@@ -2,31 +2,25 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import suppress
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal, Self, TypedDict, Unpack
 
-import pandas as pd
-
-from llmtrack.analysis.export import tables as export
-from llmtrack.analysis.frames import frames
 from llmtrack.config import Settings, load_settings
 from llmtrack.errors import UsageError
+from llmtrack.session import moments
 from llmtrack.session.batch import without_bots
 from llmtrack.session.cleaning import Cleaned, clean
 from llmtrack.store.sources.open import Filters, Source, open_source
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from llmtrack.analysis.frames import Frames
 
 
-When = datetime | date | str
 Table = Literal["sessions", "events", "turns"]
-_LENGTH = re.compile(r"(\d+(?:\.\d+)?)\s*(s|min|m|h|d|w)", re.IGNORECASE)
-_UNITS = {"s": "seconds", "min": "minutes", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
 class Where(TypedDict, total=False):
@@ -35,8 +29,8 @@ class Where(TypedDict, total=False):
     A date alone as `until` includes that day; without a zone, times are UTC.
     """
 
-    since: When | None
-    until: When | None
+    since: moments.When | None
+    until: moments.When | None
     last: timedelta | str | None
     group: str | None
     experiment: str | None
@@ -86,6 +80,8 @@ class Sessions:
 
     def frames(self, fields: Iterable[str] | None = ()) -> Iterator[Frames]:
         """The batches of `cleaned` as tables."""
+        from llmtrack.analysis.frames import frames
+
         return map(frames, self.cleaned(fields))
 
     def cleaned(self, fields: Iterable[str] | None = ()) -> Iterator[Cleaned]:
@@ -107,66 +103,51 @@ class Sessions:
 
     def tables(self, table: Table, columns: Sequence[str] | None = None) -> Iterator[pd.DataFrame]:
         """A table of docs/export.md, batch by batch. Raises UsageError when a column does not exist."""
+        from llmtrack.analysis.export import tables as export
+
         chosen = export.choose(table, columns)
         for batch in self.cleaned(export.fields(table, chosen)):
             yield export.build(table, batch, chosen)
 
     def sessions(self, columns: Sequence[str] | None = None, **where: Unpack[Where]) -> pd.DataFrame:
         """A row a session with all its numbers; the columns are those of docs/export.md."""
-        return pd.concat(self.where(**where).tables("sessions", columns), ignore_index=True)
+        return self.where(**where)._whole("sessions", columns)
 
     def events(self, columns: Sequence[str] | None = None, **where: Unpack[Where]) -> pd.DataFrame:
         """A row an event; the columns are those of docs/export.md. Texts are not read when no column needs them."""
-        return pd.concat(self.where(**where).tables("events", columns), ignore_index=True)
+        return self.where(**where)._whole("events", columns)
 
     def turns(self, columns: Sequence[str] | None = None, **where: Unpack[Where]) -> pd.DataFrame:
         """A row a turn, a prompt with its answer; the columns are those of docs/export.md."""
-        return pd.concat(self.where(**where).tables("turns", columns), ignore_index=True)
+        return self.where(**where)._whole("turns", columns)
+
+    def _whole(self, table: Table, columns: Sequence[str] | None) -> pd.DataFrame:
+        import pandas as pd
+
+        return pd.concat(self.tables(table, columns), ignore_index=True)
 
 
-def open(source: str | None = None, *, now: datetime | None = None) -> Sessions:
-    """Sessions of a source: a mongodb:// URI, a .jsonl, .json or .bson file, a folder of such files.
+def open(source: str | Sequence[str] | None = None, *, now: moments.When | None = None) -> Sessions:
+    """Sessions of a source: a mongodb:// URI, a .jsonl, .json or .bson file, a folder of such files, an archive.
 
-    None means MONGODB_URI, else the embedded server. `now` is for results that can be had again. Nothing is ever
-    written. Raises UsageError when there is no such source, StoreUnavailable when no server answers.
+    Several sources are read together, each session once. None means MONGODB_URI, else the embedded server. `now` is for
+    results that can be had again. Nothing is ever written. Raises UsageError when there is no such source,
+    StoreUnavailable when no server answers.
     """
     settings = load_settings()
-    return Sessions(open_source(source, settings), settings, now=now)
+    as_of = moments.moment(now) if now is not None else None
+    return Sessions(open_source(source, settings), settings, now=as_of)
 
 
 def _filters(where: Where, now: datetime) -> dict[str, Any]:
     wanted: dict[str, Any] = dict(where)
-    last = wanted.pop("last", None)
-    if "since" in wanted:
-        wanted["since"] = _moment(wanted["since"])
-    if "until" in wanted:
-        wanted["until"] = _moment(wanted["until"], whole_day=True)
-    if last is not None:
-        if wanted.get("since"):
-            raise UsageError("since and last both say where to begin.", "Give one of them.")
-        wanted["since"] = now - _length(last)
+    length = wanted.pop("last", None)
     if unknown := set(wanted) - set(Filters.__slots__):
         raise UsageError(f"There is no filter {min(unknown)!r}.", f"Filters: last, {', '.join(Filters.__slots__)}.")
+    since, until = wanted.get("since"), wanted.get("until")
+    if until is not None:
+        wanted["until"] = moments.end(until)
+    if since is not None or length is not None:
+        begin = moments.moment(since) if since is not None else None
+        wanted["since"] = moments.begin(begin, moments.length(length) if length is not None else None, now)
     return wanted
-
-
-def _length(value: timedelta | str) -> timedelta:
-    found = _LENGTH.fullmatch(value.strip()) if isinstance(value, str) else None
-    with suppress(OverflowError):
-        length = timedelta(**{_UNITS[found[2].lower()]: float(found[1])}) if found else value
-        if isinstance(length, timedelta) and length > timedelta():
-            return length
-    raise UsageError(f"{value!r} is not a length of time.", "Write 7d, 24h, 90m or 30s.")
-
-
-def _moment(value: When | None, *, whole_day: bool = False) -> datetime | None:
-    """A moment (UTC); a date alone is its first moment, or with `whole_day` the first after it."""
-    if value is None:
-        return None
-    try:
-        found = datetime.fromisoformat(str(value).strip())
-    except ValueError:
-        raise UsageError(f"{value!r} is not a date.", "Write 2026-11-01 or 2026-11-01T10:00Z.") from None
-    if whole_day and len(str(value).strip()) <= len("2026-11-01"):
-        found += timedelta(days=1)
-    return (found if found.tzinfo else found.replace(tzinfo=UTC)).astimezone(UTC)

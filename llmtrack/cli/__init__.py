@@ -14,6 +14,7 @@ from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
 
 from llmtrack.cli.drawing.text import line, safe
+from llmtrack.cli.helping import WIDEST, Explained
 from llmtrack.errors import LlmtrackError
 from llmtrack.version import __version__
 
@@ -69,7 +70,7 @@ class _Lazy(TyperCommand):
     def make_context(self, info_name: str | None, args: list[str], *rest: Any, **extra: Any) -> Any:
         module, _, function = self.function.partition(":")
         loaded = _plain()
-        loaded.command(self.name)(getattr(import_module(module), function))
+        loaded.command(self.name, cls=Explained)(getattr(import_module(module), function))
         return get_command(loaded).make_context(info_name, args, *rest, **extra)
 
 
@@ -86,7 +87,7 @@ def _plain(**settings: Any) -> typer.Typer:
     return typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None, **settings)
 
 
-app = _plain(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+app = _plain(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": WIDEST})
 
 
 def _version(asked: bool) -> None:

@@ -1,137 +1,159 @@
-"""Options that commands share: each defined once."""
+"""What commands share: which sessions (Scope), how the result leaves (Output), and options that some commands have.
+
+A command with `@shared` names Scope and Output in its signature and gets two objects; their options stand under two
+headings in --help. A new shared option is a field here.
+"""
 
 from __future__ import annotations
 
-import re
+import functools
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_type_hints
 
 import typer
 
 from llmtrack.cli.drawing.formats import Format
+from llmtrack.errors import UsageError
+from llmtrack.session import moments
 
 if TYPE_CHECKING:
     from llmtrack.session.filters import Filters
 
-_UNITS = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(s|min|m|h|d|w)", re.IGNORECASE)
+WHICH, OUTPUT = "Which sessions", "Output"
+T = TypeVar("T")
 
 
-def length(text: str) -> timedelta:
-    """A length of time as people write it: a number with s, m (min), h, d or w. Raises typer.BadParameter.
+def parsed(parse: Callable[[str], T]) -> Callable[[str], T]:
+    """A parser of ours for `typer.Option(parser=…)`: what it refuses is told with the name of the option."""
 
-    >>> length("7d"), length("90m")
-    (datetime.timedelta(days=7), datetime.timedelta(seconds=5400))
-    """
-    found = _DURATION.fullmatch(text.strip())
-    try:
-        if found and float(found[1]) > 0:
-            return timedelta(seconds=float(found[1]) * _UNITS[found[2].lower()])
-    except OverflowError:
-        pass
-    raise typer.BadParameter(f"{text!r} is not a length of time: write 7d, 24h, 90m or 30s.")
+    def parse_option(text: str) -> T:
+        try:
+            return parse(text)
+        except UsageError as error:
+            raise typer.BadParameter(str(error)) from None
+
+    return parse_option
 
 
-def moment(text: str) -> datetime:
-    """A date or time in ISO 8601; UTC where no zone is given; a date is its first moment. Raises typer.BadParameter.
+length = parsed(moments.length)
+moment = parsed(moments.moment)
+_which = functools.partial(typer.Option, rich_help_panel=WHICH)
+_output = functools.partial(typer.Option, rich_help_panel=OUTPUT)
 
-    >>> moment("2026-11-01T10:00+02:00").isoformat()
-    '2026-11-01T08:00:00+00:00'
-    """
-    try:
-        found = datetime.fromisoformat(text.strip())
-        return (found if found.tzinfo else found.replace(tzinfo=UTC)).astimezone(UTC)
-    except (ValueError, OverflowError):
-        raise _no_date(text) from None
-
-
-def _no_date(text: str) -> typer.BadParameter:
-    return typer.BadParameter(f"{text!r} is not a date: write 2026-11-01 or 2026-11-01T10:00Z.")
-
-
-def end_moment(text: str) -> datetime:
-    """The first moment that is too late: as `moment`, but a date alone includes that day."""
-    found = moment(text)
-    if not re.fullmatch(r"[\d-]+", text.strip()):
-        return found
-    try:
-        return found + timedelta(days=1)
-    except OverflowError:
-        raise _no_date(text) from None
-
-
-Source = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--source",
-        metavar="URI|PATH",
-        help="Where the visits are: a mongodb:// URI, embedded, a .jsonl or .bson file, an archive folder. "
-        "Several are read together. Default: MONGODB_URI, else the embedded server.",
-    ),
-]
-Since = Annotated[
-    datetime | None,
-    typer.Option("--since", parser=moment, metavar="DATE", help="Visits that began then or later (UTC)."),
-]
+Since = Annotated[datetime | None, _which("--since", parser=moment, metavar="DATE", help="Began then or later (UTC).")]
 Until = Annotated[
     datetime | None,
-    typer.Option(
-        "--until", parser=end_moment, metavar="DATE", help="Visits that began before then; a day is included whole."
-    ),
+    _which("--until", parser=parsed(moments.end), metavar="DATE", help="Began before then; a day is included whole."),
 ]
-Last = Annotated[
-    timedelta | None,
-    typer.Option(
-        "--last", parser=length, metavar="TIME", help="Visits that began this long ago or less: 7d, 24h, 90m."
-    ),
-]
-AsOf = Annotated[
-    datetime | None,
-    typer.Option(
-        "--as-of", parser=moment, metavar="TIME", help="Count back from then, not from now: the same result again."
-    ),
-]
+Group = Annotated[str | None, _which("--group", metavar="NAME", help="Only this model group.")]
+Experiment = Annotated[str | None, _which("--experiment", metavar="NAME", help="Only this experiment.")]
+User = Annotated[str | None, _which("--user", metavar="ID", help="Only this user.")]
+Quiet = Annotated[bool, _output("--quiet", "-q", help="No remarks on stderr.")]
+
 By = Annotated[
     str, typer.Option("--by", metavar="NAME", help="model_group, experiment_id, device, browser, os or none.")
 ]
 Control = Annotated[
     str | None, typer.Option("--control", metavar="NAME", help="The group that others are compared with.")
 ]
-Group = Annotated[str | None, typer.Option("--group", metavar="NAME", help="Only this model group.")]
-Experiment = Annotated[str | None, typer.Option("--experiment", metavar="NAME", help="Only this experiment.")]
-User = Annotated[str | None, typer.Option("--user", metavar="ID", help="Only this user.")]
-Device = Annotated[
-    str | None, typer.Option("--device", metavar="NAME", help="Only this device: desktop, mobile, tablet.")
+Database = Annotated[
+    str | None,
+    typer.Option("--database", metavar="URI", help="The database. Default: MONGODB_URI, else the embedded server."),
 ]
-Bots = Annotated[bool, typer.Option("--bots", help="Count the visits of bots in; else they are left out and counted.")]
-OutputFormat = Annotated[Format, typer.Option("--format", help="How to print the result.", show_choices=True)]
-Out = Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Write the result to this file.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No remarks on stderr.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 
 
-def filters(
-    *,
-    since: datetime | None = None,
-    until: datetime | None = None,
-    last: timedelta | None = None,
-    group: str | None = None,
-    experiment: str | None = None,
-    user: str | None = None,
-    device: str | None = None,
-    bots: bool = False,
-    now: datetime | None = None,
-) -> Filters:
-    """What the shared options select; `last` counts back from `now`. Raises typer.BadParameter when they collide."""
-    from llmtrack.session.filters import Filters
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """Which sessions a command is about."""
 
-    if last is not None:
-        if since is not None:
-            raise typer.BadParameter("--since and --last both say where to begin: give one of them.")
-        try:
-            since = (now or datetime.now(UTC)) - last
-        except OverflowError:
-            raise typer.BadParameter("--last reaches back before the year 1: give less.") from None
-    if since and until and until <= since:
-        raise typer.BadParameter(f"--until ends at {until:%Y-%m-%d %H:%M}, before --since {since:%Y-%m-%d %H:%M}.")
-    return Filters(since=since, until=until, group=group, experiment=experiment, user=user, device=device, bots=bots)
+    source: Annotated[
+        list[str] | None,
+        _which(
+            "--source",
+            metavar="URI|PATH",
+            help="Where they are: a mongodb:// URI, embedded, a .jsonl or .bson file, an archive folder. Several are "
+            "read together. Default: MONGODB_URI, else the embedded server.",
+        ),
+    ] = None
+    since: Since = None
+    until: Until = None
+    last: Annotated[
+        timedelta | None,
+        _which(parser=length, metavar="TIME", help="Began this long ago or less: 7d, 24h, 90m."),
+    ] = None
+    group: Group = None
+    experiment: Experiment = None
+    user: User = None
+    device: Annotated[str | None, _which(metavar="NAME", help="Only this device: desktop, mobile, tablet.")] = None
+    bots: Annotated[bool, _which("--bots", help="Count bots in, which are left out else.")] = False
+    as_of: Annotated[
+        datetime | None,
+        _which(parser=moment, metavar="TIME", help="Count back from then, not from now: the same result again."),
+    ] = None
+
+    @property
+    def now(self) -> datetime:
+        """What "last" counts back from, and what decides which sessions are still open."""
+        return self.as_of or datetime.now(UTC)
+
+    def filters(self, now: datetime) -> Filters:
+        """What the options select. Raises UsageError when they contradict each other."""
+        from llmtrack.session.filters import Filters
+
+        return Filters(
+            since=moments.begin(self.since, self.last, now),
+            until=self.until,
+            group=self.group,
+            experiment=self.experiment,
+            user=self.user,
+            device=self.device,
+            bots=self.bots,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """How the result of a command leaves."""
+
+    format: Annotated[Format, _output(metavar="FORMAT", help="table, json, csv or markdown.")] = Format.table
+    out: Annotated[Path | None, _output(metavar="FILE", help="Write the result to this file.")] = None
+    quiet: Quiet = False
+
+
+def shared(command: Callable[..., None]) -> Callable[..., None]:
+    """A command whose parameters of type Scope and Output are given as single options."""
+    hints = get_type_hints(command, include_extras=True)
+    options: list[inspect.Parameter] = []
+    objects: dict[str, type[Any]] = {}
+    for name, parameter in inspect.signature(command).parameters.items():
+        kind = hints[name]
+        if kind in (Scope, Output):
+            objects[name] = kind
+            options += _options(kind)
+        else:
+            options.append(parameter.replace(annotation=kind, kind=inspect.Parameter.KEYWORD_ONLY))
+
+    @functools.wraps(command)
+    def called(**given: Any) -> None:
+        made = {
+            name: kind(**{each.name: given.pop(each.name) for each in fields(kind)}) for name, kind in objects.items()
+        }
+        command(**given, **made)
+
+    called.__signature__ = inspect.Signature(options)  # type: ignore[attr-defined]
+    called.__annotations__ = {option.name: option.annotation for option in options}
+    return called
+
+
+def _options(kind: type[Any]) -> list[inspect.Parameter]:
+    """The fields of Scope or Output as parameters of a command."""
+    hints = get_type_hints(kind, include_extras=True)
+    only = inspect.Parameter.KEYWORD_ONLY
+    return [
+        inspect.Parameter(each.name, only, default=each.default, annotation=hints[each.name]) for each in fields(kind)
+    ]

@@ -1,118 +1,63 @@
-"""What the reports share: opening the sessions, and the lines above and beside the numbers."""
+"""How commands come to their data: the sessions of a scope, the database of --database."""
 
 from __future__ import annotations
 
-import io
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime
-from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
-from llmtrack.cli.drawing.formats import write
 from llmtrack.cli.drawing.numbers import many
-from llmtrack.cli.drawing.terminal import console, note
-from llmtrack.cli.drawing.text import line
+from llmtrack.cli.drawing.terminal import note
 
 if TYPE_CHECKING:
-    from rich.text import Text
-
-    from llmtrack.session.filters import Filters
+    from llmtrack.cli.options import Scope
+    from llmtrack.config import Settings
     from llmtrack.sessions import Sessions
-
-_REASONS = {  # one and several; other reasons show as they are called
-    "bots": ("visit of a bot", "visits of bots"),
-    "duplicates": ("duplicate event", "duplicate events"),
-    "out_of_range": ("event out of range", "events out of range"),
-    "event_without_t": ("event without t", "events without t"),
-    "event_without_type": ("event without type", "events without type"),
-    "event_not_an_object": ("event that is no object", "events that are no objects"),
-    "unreadable_user_id": ("session whose user_id is no id", "sessions whose user_id is no id"),
-    "unreadable_model_group": ("session whose model_group is no name", "sessions whose model_group is no name"),
-    "unreadable_experiment_id": ("session whose experiment_id is no name", "sessions whose experiment_id is no name"),
-    "unreadable": ("unreadable document", "unreadable documents"),
-    "sessions_without_user": ("session without a user", "sessions without a user"),
-    "users_in_several_groups": ("user seen in several groups", "users seen in several groups"),
-    "excluded_event": ("unit with an excluded event", "units with an excluded event"),
-    "inversions": ("event out of order", "events out of order"),
-    "end_estimated": ("missing end", "missing ends"),
-    "start_estimated": ("missing start", "missing starts"),
-    "end_before_start": ("end before its start", "ends before their start"),
-    "clock_shifted": ("clock that disagreed", "clocks that disagreed"),
-    "chat_begun_late": ("chat that began after its first prompt", "chats that began after their first prompt"),
-    "negative_latency": ("negative latency", "negative latencies"),
-}
-FILE_WIDTH = 100  # columns of a table in a file
-UNITS = {"session": ("session", "sessions"), "chat": ("chat", "chats"), "user": ("user", "users")}
-
-
-class Noted(Protocol):
-    """A warning of a report."""
-
-    @property
-    def code(self) -> str: ...
-    @property
-    def text(self) -> str: ...
+    from llmtrack.store.database.sessions import Store
 
 
 @contextmanager
-def reading(source: list[str] | None, wanted: Filters, now: datetime) -> Iterator[Sessions]:
-    """The sessions that --source and the filters name."""
+def reading(scope: Scope, quiet: bool) -> Iterator[Sessions]:
+    """The sessions of a scope. Once they were read, stderr says which documents could not be, or why there are none."""
+    with opened(scope) as sessions:
+        yield sessions
+        remarks(sessions, quiet)
+
+
+@contextmanager
+def opened(scope: Scope) -> Iterator[Sessions]:
+    """The sessions of a scope, for a command that says itself what it found."""
     from llmtrack.config import load_settings
     from llmtrack.sessions import Sessions
     from llmtrack.store.sources.open import open_source
 
-    settings = load_settings()
-    with open_source(source, settings) as opened:
-        yield Sessions(opened, settings, wanted, now)
+    now = scope.now
+    filters, settings = scope.filters(now), load_settings()
+    with open_source(scope.source, settings) as source:
+        yield Sessions(source, settings, filters, now)
 
 
 def remarks(sessions: Sessions, quiet: bool) -> None:
-    """On stderr: which documents could not be read, and which filter left nothing. While the source is open."""
+    """What to know about the last reading, on stderr."""
     unreadable = sessions.source.unreadable
     if unreadable:
         reasons = ", ".join(f"{count:,} {reason.replace('_', ' ')}" for reason, count in unreadable.items())
         named = "; ".join(unreadable.named)
         note(f"{many(unreadable.total(), 'document')} could not be read ({reasons}): {named}", quiet)
-    if not sessions.count and sessions.excluded["bots"]:
-        note(f"Only bots were there ({many(sessions.excluded['bots'], 'visit')}): --bots counts them in.", quiet)
-    elif not sessions.count:
+    if not sessions.count:
         from llmtrack.cli.drawing.empty import why_empty
 
         note(why_empty(sessions.source, sessions.filters), quiet)
 
 
-def draw(parts: Iterable[Text], out: Path | None) -> None:
-    """Tables and lines on the terminal, or plain in the file `out`."""
-    stream = io.StringIO() if out else None
-    drawn = console(stream=stream)
-    for part in parts:
-        drawn.print(part)
-    if stream is not None:
-        write("".join(f"{row.rstrip()}\n" for row in stream.getvalue().splitlines()), out)
+def open_store(settings: Settings, database: str | None) -> Store:
+    """The database named, else that of the settings; it answers. Raises StoreUnavailable."""
+    from llmtrack.store.database.sessions import Store, connect
 
-
-def cleaning(excluded: Mapping[str, int], repaired: Mapping[str, int]) -> list[Text]:
-    """A dim line each on what was left out and what was mended; none where there was nothing."""
-    from rich.text import Text
-
-    found = (("Left out", excluded), ("Repaired", repaired))
-    told = [(label, [counted(reason, count) for reason, count in counts.items() if count]) for label, counts in found]
-    return [Text(f"{label}: {', '.join(reasons)}", "dim") for label, reasons in told if reasons]
-
-
-def counted(reason: str, count: int) -> str:
-    """What cleaning did, with how many times.
-
-    >>> counted("duplicates", 1), counted("event_without_t", 2)
-    ('1 duplicate event', '2 events without t')
-    """
-    one, more = _REASONS.get(reason, (reason.replace("_", " "),) * 2)
-    return many(count, one, more)
-
-
-def cautions(warnings: Sequence[Noted]) -> list[Text]:
-    """A line each for what must be known before the numbers."""
-    from rich.text import Text
-
-    return [Text.assemble(("! ", "bold yellow"), (line(warning.text), "yellow")) for warning in warnings]
+    store = Store(database, settings.database) if database else connect(settings)
+    try:
+        store.ping()
+    except BaseException:
+        store.close()
+        raise
+    return store

@@ -1,70 +1,92 @@
-"""The options that commands share."""
+"""Options that commands share: declared once, given as two objects, explained under two headings."""
 
 from __future__ import annotations
 
+import io
+from contextlib import redirect_stdout
+from dataclasses import fields
 from datetime import UTC, datetime, timedelta
 
 import pytest
-import typer
 
-from llmtrack.cli.options import end_moment, filters, length, moment
+from llmtrack.cli import COMMANDS, Entry, main
+from llmtrack.cli.options import Output, Scope, shared
+from llmtrack.errors import UsageError
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
+WHOLE_SCOPE = ("sessions", "replay", "funnel", "engagement", "queries", "dropoff", "chats", "health", "export")
 
 
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("7d", timedelta(days=7)),
-        ("90m", timedelta(minutes=90)),
-        ("90min", timedelta(minutes=90)),
-        ("1.5h", timedelta(minutes=90)),
-        ("2W", timedelta(days=14)),
-        (" 30 s ", timedelta(seconds=30)),
-    ],
-)
-def test_a_length_of_time(text: str, expected: timedelta) -> None:
-    assert length(text) == expected
+@shared
+def toy(scope: Scope, output: Output, often: int = 1) -> None:
+    """Try it."""
+    print(scope.group, scope.filters(NOW).since, output.quiet, output.format.value, often)
 
 
-@pytest.mark.parametrize("text", ["", "7", "d", "-7d", "0d", "7 years", "9" * 30 + "w"])
-def test_what_is_no_length_of_time_is_refused(text: str) -> None:
-    with pytest.raises(typer.BadParameter, match="is not a length of time: write 7d"):
-        length(text)
+@pytest.fixture
+def command(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(COMMANDS, "toy", Entry(f"{__name__}:toy", "For a test."))
 
 
-@pytest.mark.parametrize(
-    ("text", "begin", "end"),
-    [
-        ("2026-11-01", "2026-11-01T00:00+00:00", "2026-11-02T00:00+00:00"),
-        ("20261101", "2026-11-01T00:00+00:00", "2026-11-02T00:00+00:00"),
-        ("2026-11-01T10:30", "2026-11-01T10:30+00:00", "2026-11-01T10:30+00:00"),
-        ("2026-11-01 10:30:05Z", "2026-11-01T10:30:05+00:00", "2026-11-01T10:30:05+00:00"),
-        ("2026-11-01T10:30+02:00", "2026-11-01T08:30+00:00", "2026-11-01T08:30+00:00"),
-    ],
-)
-def test_a_date_is_utc_and_as_an_end_a_whole_day(text: str, begin: str, end: str) -> None:
-    assert moment(text) == datetime.fromisoformat(begin)
-    assert end_moment(text) == datetime.fromisoformat(end)
+def told(*words: str) -> str:
+    text = io.StringIO()
+    with redirect_stdout(text), pytest.raises(SystemExit) as ended:
+        main(list(words))
+    assert not ended.value.code
+    return text.getvalue()
 
 
-@pytest.mark.parametrize("text", ["", "yesterday", "1.11.2026", "2026-13-01", "0001-01-01T00:00+14:00", "9999-12-31"])
-def test_what_is_no_date_is_refused(text: str) -> None:
-    with pytest.raises(typer.BadParameter, match="is not a date: write 2026-11-01"):
-        end_moment(text)
+def test_a_command_gets_two_objects(command: None) -> None:
+    given = told("toy", "--group", "base", "--last", "24h", "-q", "--format", "csv", "--often", "3")
+    assert given == "base 2026-11-21 12:00:00+00:00 True csv 3\n"
+    assert told("toy") == "None None False table 1\n"
 
 
-def test_last_counts_back_from_now() -> None:
-    assert filters(last=timedelta(days=7), now=NOW).since == datetime(2026, 11, 15, 12, tzinfo=UTC)
+def sections(help: str) -> dict[str, str]:
+    """The options of a help text by their heading."""
+    found: dict[str, str] = {}
+    heading = ""
+    for row in help.splitlines():
+        if row.endswith(":") and not row.startswith(" "):
+            heading = row.removesuffix(":")
+        found[heading] = found.get(heading, "") + row + "\n"
+    return found
 
 
-def test_options_that_contradict_each_other_are_refused() -> None:
-    with pytest.raises(typer.BadParameter, match="--since and --last both"):
-        filters(since=NOW, last=timedelta(days=1))
-    with pytest.raises(typer.BadParameter, match="--until ends at 2026-11-21 12:00, before --since"):
-        filters(since=NOW, until=NOW - timedelta(days=1))
+def test_shared_options_stand_under_headings_of_their_own(command: None) -> None:
+    help = sections(told("toy", "--help"))
+    assert "--often" in help["Options"]
+    for kind, heading in ((Scope, "Which sessions"), (Output, "Output")):
+        for option in fields(kind):
+            name = f"--{option.name.replace('_', '-')}"
+            assert [head for head, text in help.items() if f"{name} " in text] == [heading]
 
 
-def test_a_length_beyond_all_time_is_refused() -> None:
-    with pytest.raises(typer.BadParameter, match="before the year 1"):
-        filters(last=timedelta(days=999_999), now=NOW)
+@pytest.mark.parametrize("name", WHOLE_SCOPE)
+def test_commands_about_sessions_take_the_whole_scope(name: str) -> None:
+    which = sections(told(name, "--help"))["Which sessions"]
+    assert [each.name for each in fields(Scope) if f"--{each.name.replace('_', '-')} " not in which] == []
+
+
+@pytest.mark.parametrize(("columns", "widest"), [("60", 60), ("80", 80), ("100", 100), ("200", 100)])
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_is_as_wide_as_the_terminal_up_to_100(
+    name: str, columns: str, widest: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    rows = told(name, "--help").splitlines()
+    assert max(map(len, rows)) <= widest
+    if len(rows) > 20:
+        assert max(map(len, rows)) > widest - 20
+
+
+def test_contradictions_are_refused() -> None:
+    with pytest.raises(UsageError, match="since and last both"):
+        Scope(since=NOW, last=timedelta(days=1)).filters(NOW)
+    with pytest.raises(UsageError, match="until ends at"):
+        Scope(since=NOW, until=NOW - timedelta(days=1)).filters(NOW)
+
+
+def test_as_of_is_now() -> None:
+    assert Scope(as_of=NOW).now == NOW
+    assert abs(Scope().now - datetime.now(UTC)) < timedelta(minutes=1)

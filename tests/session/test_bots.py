@@ -68,11 +68,17 @@ def test_reports_of_every_source_leave_bots_out_and_count_them(
         found = json.loads(run("funnel", "--source", source, "--format", "json", *more).out)
         return found["units"], found["excluded"].get("bots", 0)
 
+    people, bots = [f"s{n}" for n in range(PEOPLE)], [f"s{n}" for n in range(PEOPLE, PEOPLE + BOTS)]
     assert units() == (PEOPLE, BOTS)
     assert units("--bots") == (PEOPLE + BOTS, 0)
     assert units("--device", "bot") == (BOTS, 0)
     assert units("--device", "desktop") == (2, 0)
-    assert json.loads(run("sessions", "--source", source, "--format", "json").out)["matched"] == PEOPLE + BOTS
+    for more, ids in (((), people), (("--bots",), people + bots), (("--device", "bot"), bots)):
+        for limit in ("20", "3", "0"):
+            listed = run("sessions", "--source", source, "--format", "json", "--limit", limit, *more)
+            found = json.loads(listed.out)
+            assert found["matched"] == len(ids)
+            assert {row["session_id"] for row in found["sessions"]} <= set(ids)
     with llmtrack.open(source) as sessions:
         assert (len(sessions.sessions()), sessions.excluded["bots"]) == (PEOPLE, BOTS)
         everybody = sessions.sessions(["session_id", "device"], bots=True)
@@ -84,7 +90,7 @@ def test_every_report_counts_them(report: str, documents: list[Document], tmp_pa
     source = as_jsonl(tmp_path / "s.jsonl", documents)
     found = json.loads(run(report, "--source", source, "--format", "json").out)
     assert (found["excluded"]["bots"], found["filters"]) == (BOTS, {})
-    assert "3 visits of bots" in run(report, "--source", source).out
+    assert "3 sessions of bots" in run(report, "--source", source).out
     everybody = json.loads(run(report, "--source", source, "--bots", "--format", "json").out)
     assert ("bots" in everybody["excluded"], everybody["filters"]) == (False, {"bots": True})
 
@@ -98,10 +104,22 @@ def test_every_export_leaves_them_out(table: str, documents: list[Document], tmp
 
 def test_bots_alone_are_no_empty_source(documents: list[Document], tmp_path: Path) -> None:
     source = as_jsonl(tmp_path / "s.jsonl", documents[PEOPLE:])
-    assert "Only bots were there (3 visits): --bots counts them in." in run("funnel", "--source", source).err
+    assert "Only bots were there (3 sessions): --bots counts them in." in run("funnel", "--source", source).err
 
 
 def test_replay_shows_a_bot_as_one(documents: list[Document], tmp_path: Path) -> None:
     source = as_jsonl(tmp_path / "s.jsonl", documents)
     shown = run("replay", "s6", "--source", source).out
     assert "bot" in next(row for row in shown.splitlines() if row.strip().startswith("device"))
+
+
+def test_the_last_session_is_the_last_of_a_person(documents: list[Document], tmp_path: Path) -> None:
+    source = as_jsonl(tmp_path / "s.jsonl", documents)
+
+    def last(*more: str) -> str:
+        shown = json.loads(run("replay", "last", "--source", source, "--format", "json", *more).out)
+        return str(shown["session"]["session_id"])
+
+    assert (last(), last("--bots"), last("--device", "bot")) == ("s5", "s8", "s8")
+    only = as_jsonl(tmp_path / "bots.jsonl", documents[PEOPLE:])
+    assert "Only bots were there (3 sessions)" in run("replay", "last", "--source", only).err

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from llmtrack.cli.drawing.numbers import many
 from llmtrack.cli.drawing.text import line
 from llmtrack.session.jsonable import iso
 
@@ -18,6 +20,9 @@ def why_empty(source: Source, filters: Filters) -> str:
     newest = source.newest()
     if not newest:
         return f"There are no sessions in {source.name}. Try: llmtrack demo"
+    with_bots = replace(filters, bots=True, ids=None, people=False)
+    if not filters.with_bots and (bots := source.count(with_bots)):
+        return f"Only bots were there ({many(bots, 'session')}): --bots counts them in."
     if filters.since or filters.until:
         time = Filters(since=filters.since, until=filters.until)
         if not source.newest(time):

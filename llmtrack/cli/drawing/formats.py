@@ -13,13 +13,14 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from llmtrack.cli.drawing.terminal import console
+from llmtrack.cli.drawing.text import _UNSAFE, line, safe
 from llmtrack.errors import LlmtrackError
 from llmtrack.session.jsonable import jsonable
 
 if TYPE_CHECKING:
-    pass
-from llmtrack.cli.drawing.terminal import console
-from llmtrack.cli.drawing.text import _UNSAFE, line, safe
+    from llmtrack.cli.options import Output
+
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _MARKDOWN = re.compile(r"([\\`*_\[\]<>|~])")
@@ -65,6 +66,14 @@ def emit(
         write(as_csv(rows, [column.key for column in columns]), out)
     else:
         write(as_markdown(rows, columns), out)
+
+
+def tell(document: Mapping[str, Any], sentence: str, output: Output) -> None:
+    """What a command did: a sentence for people, its document for programs."""
+    if output.format is Format.table:
+        write(f"{sentence}\n", output.out)
+    else:
+        emit([document], [Column(key, key) for key in document], document, format=output.format, out=output.out)
 
 
 def write(text: str, out: Path | None = None) -> None:

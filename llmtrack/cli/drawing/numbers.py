@@ -5,26 +5,27 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    pass
+_TIMES = (  # from so many seconds in a unit of so many
+    (172_000, 86400, "days"),
+    (5970, 3600, "h"),
+    (99.5, 60, "min"),
+    (-math.inf, 1, "s"),
+)
 
 
-_TIMES = ((7200, 3600, "h"), (100, 60, "min"), (-math.inf, 1, "s"))  # from so many seconds in a unit of so many
+def duration(seconds: float | None) -> str:
+    """A length of time in one unit; "-" when missing.
 
-
-def brief(seconds: float | None) -> str:
-    """A length of time in one unit.
-
-    >>> [brief(seconds) for seconds in (0.8, 29, 148, 9000, None)]
-    ['0.8 s', '29 s', '2.5 min', '2.5 h', '-']
+    >>> [duration(s) for s in (0.25, 18.2, 75, 148, 240, 930, 7500, 86400, 200_000, None)]
+    ['0.3 s', '18.2 s', '75 s', '2.5 min', '4 min', '15.5 min', '2.1 h', '24 h', '2.3 days', '-']
     """
     if seconds is None or not math.isfinite(seconds):
         return "-"
     scale, unit = _scale(seconds, "s")
     value = seconds / scale
-    return f"{value:.1f}{unit}" if value < 9.95 else f"{value:.0f}{unit}"
+    tenths = _half_up(value * 10) / 10
+    return f"{tenths:g}{unit}" if abs(tenths) < 20 else f"{_half_up(value)}{unit}"
 
 
 def size(count: int) -> str:
@@ -147,26 +148,6 @@ def _signed(share: float) -> str:
     return "0" if float(shown) == 0 else ("-" if value < 0 else "+") + shown
 
 
-def duration(seconds: float | None) -> str:
-    """A length of time for people; "-" when missing.
-
-    >>> [duration(s) for s in (0.25, 2.5, 18.2, 240, 930, 7500, 200_000)]
-    ['0.3 s', '2.5 s', '18 s', '4 min', '15 min 30 s', '2 h 5 min', '2 days 7 h']
-    """
-    if seconds is None or not math.isfinite(seconds):
-        return "-"
-    if seconds < 9.95:
-        return f"{_half_up(seconds * 10) / 10:g} s"
-    whole = _half_up(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return _two(whole, 60, "min", 1, "s")
-    if whole < 48 * 3600:
-        return _two(whole, 3600, "h", 60, "min")
-    return _two(whole, 86400, "days", 3600, "h")
-
-
 def clock(seconds: float) -> str:
     """A position in a visit.
 
@@ -201,13 +182,6 @@ def many(count: int, one: str, more: str = "") -> str:
     ('1 prompt', '1,234 prompts', '2 copies')
     """
     return f"{count:,} {one if count == 1 else more or one + 's'}"
-
-
-def _two(seconds: int, big: int, big_unit: str, small: int, small_unit: str) -> str:
-    first, rest = divmod(seconds, big)
-    second = rest // small
-    unit = "day" if (first, big_unit) == (1, "days") else big_unit
-    return f"{first} {unit} {second} {small_unit}" if second else f"{first} {unit}"
 
 
 def _half_up(value: float) -> int:

@@ -7,10 +7,15 @@ import shutil
 import sys
 from typing import TYPE_CHECKING, Any
 
+import typer
+
+from llmtrack.cli.drawing.text import safe
+from llmtrack.errors import LlmtrackError
+
 if TYPE_CHECKING:
     from rich.console import Console
-from llmtrack.cli.drawing.text import safe
 
+SHOWN = 10  # sessions or files named on stderr; JSON names all
 PIPED_WIDTH = 10_000  # columns: what reads a pipe wants whole cells
 
 
@@ -35,3 +40,9 @@ def console(stream: io.StringIO | None = None) -> Console:
     if not screen.is_terminal:
         screen.width = shutil.get_terminal_size((PIPED_WIDTH, 0)).columns  # COLUMNS, when it is set
     return screen
+
+
+def asked(question: str, yes: bool) -> None:
+    """Ask on a terminal, unless `yes`. Raises LlmtrackError when the answer is no."""
+    if not yes and sys.stdin.isatty() and not typer.confirm(question, err=True):
+        raise LlmtrackError("Nothing was changed.")

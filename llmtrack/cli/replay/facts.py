@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from llmtrack.cli.drawing.cautions import counted
 from llmtrack.cli.drawing.numbers import age, duration, many
-from llmtrack.cli.reading import counted
 from llmtrack.session.document import device
 from llmtrack.session.schema import ACTIVITY, CLICK, COPY, MODEL_RESPONSE, NEW_CHAT, PROMPT, SCROLL, SELECTION
 from llmtrack.session.values import text

@@ -45,6 +45,9 @@ def mongo_query(filters: Filters) -> dict[str, Any]:
         wanted = getattr(filters, key)
         if wanted is not None and wanted not in (UNKNOWN, BOT):
             query[path] = {"$in": stored_names(wanted)}
+    if filters.people:
+        query["environment.bot"] = {"$ne": True}
+        query.setdefault("environment.device", {"$ne": BOT})
     if filters.ids is not None:
         query["session_id"] = {"$in": [form for wanted in sorted(filters.ids) for form in stored_names(wanted)]}
     bounds = {"$gte": filters.since, "$lt": filters.until}

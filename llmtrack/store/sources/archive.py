@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from llmtrack.errors import UsageError
 from llmtrack.session.batch import ENVIRONMENT, NAMES, NUMBERS, Batch, Bools
 from llmtrack.session.columns import Columns
-from llmtrack.session.document import UNKNOWN, Document, Head
+from llmtrack.session.document import BOT, UNKNOWN, Document, Head
 from llmtrack.session.filters import Filters
 from llmtrack.session.ids import name
 from llmtrack.session.tally import Broken
@@ -164,6 +164,8 @@ class ArchiveSource(Source):
         for key, wanted in (named | {"user_id": filters.user, "device": filters.device}).items():
             if wanted is not None:
                 keep &= np.array([value == wanted for value in _names(sessions, key)], dtype=bool)
+        if filters.people:
+            keep &= np.array([value != BOT for value in _names(sessions, "device")], dtype=bool)
         return keep
 
 

@@ -324,9 +324,9 @@ def test_what_could_not_be_read_is_named_when_nothing_is_found(
     ("options", "types"),
     [
         (["--from", "12.5"], ["model_response", "selection", "copy"]),
-        (["--from", "0:12.5", "--until", "selection"], ["model_response", "selection"]),
-        (["--until", "prompt"], ["activity", "scroll", "prompt"]),
-        (["--from", "#2", "--until", "#3"], ["scroll", "prompt"]),
+        (["--from", "0:12.5", "--to", "selection"], ["model_response", "selection"]),
+        (["--to", "prompt"], ["activity", "scroll", "prompt"]),
+        (["--from", "#2", "--to", "#3"], ["scroll", "prompt"]),
         (["--only", "prompt,model_response"], ["prompt", "model_response"]),
         (["--only", "copy", "--from", "15s"], ["copy"]),
         (["--from", "1h"], []),
@@ -340,7 +340,7 @@ def test_a_part_of_a_visit(
     code, out, err = told(capsys, "last", "--source", jsonl(SEED), *options)
     assert code == 0
     assert f"{len(types)} of 6 events shown" in out
-    assert ("the visit ended" in out) == ("--until" not in options)
+    assert ("the visit ended" in out) == ("--to" not in options)
     assert ("Nothing of its 6 events" in err) == (not types)
 
 

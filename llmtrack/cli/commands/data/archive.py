@@ -3,33 +3,24 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from llmtrack.cli.drawing.formats import Column, Format, emit, write
+from llmtrack.cli.drawing.formats import tell
 from llmtrack.cli.drawing.numbers import duration, many, size
-from llmtrack.cli.drawing.terminal import note
-from llmtrack.cli.options import Experiment, Group, OutputFormat, Quiet, User, filters, length
+from llmtrack.cli.drawing.progress import progress
+from llmtrack.cli.drawing.terminal import SHOWN, asked, note
+from llmtrack.cli.options import Database, Experiment, Group, Output, User, Yes, length, shared
+from llmtrack.cli.reading import open_store
 from llmtrack.errors import LlmtrackError, UsageError
 
 if TYPE_CHECKING:
-    from llmtrack.config import Settings
     from llmtrack.session.tally import Broken
     from llmtrack.store.archive.folder import Folder
     from llmtrack.store.archive.move import Moved, Order
     from llmtrack.store.database.sessions import Store
-
-SHOWN = 10  # sessions or files named on stderr; JSON names all
-
-Database = Annotated[
-    str | None,
-    typer.Option("--database", metavar="URI", help="The database. Default: MONGODB_URI, else the embedded server."),
-]
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 
 
 def age(text: str) -> timedelta:
@@ -47,7 +38,9 @@ def age(text: str) -> timedelta:
     return timedelta(days=days)
 
 
+@shared
 def archive(
+    output: Output,
     to: Annotated[str, typer.Option("--to", metavar="FOLDER", help="The archive: a folder, or an s3:// URL.")],
     older_than: Annotated[
         timedelta | None,
@@ -73,8 +66,6 @@ def archive(
     verify: Annotated[bool, typer.Option("--verify", help="Move nothing; read the whole archive again.")] = False,
     database: Database = None,
     yes: Yes = False,
-    format: OutputFormat = Format.table,
-    quiet: Quiet = False,
 ) -> None:
     """Move sessions without recent activity out of the database into Parquet files that --source reads.
 
@@ -84,68 +75,48 @@ def archive(
     Example: llmtrack archive --older-than 90d --to /var/llmtrack/archive
     """
     from llmtrack.config import load_settings
+    from llmtrack.session.filters import Filters
     from llmtrack.store.archive.folder import open_folder
     from llmtrack.store.archive.lease import LeaseTaken
     from llmtrack.store.archive.move import Moved, Order
 
     folder = open_folder(to)
     if verify:
-        _verify(folder, format, quiet)
+        _verify(folder, output)
         return
     if older_than is None:
         raise UsageError("Nothing says how old sessions must be.", "Give --older-than 90d, or --verify.")
-    wanted = filters(group=group, experiment=experiment, user=user)
+    wanted = Filters(group=group, experiment=experiment, user=user)
     order = Order(older_than, wanted, limit=limit, max_seconds=max_seconds, keep=keep)
     with open_store(load_settings(), database) as store:
         if dry_run:
-            _plan(store, folder, order, format, quiet)
+            _plan(store, folder, order, output)
             return
         try:
-            _move(store, folder, order, yes, format, quiet)
+            _move(store, folder, order, yes, output)
         except LeaseTaken as error:
             if not skip_if_running:
                 raise
             document = _document(folder, order, Moved()) | {"skipped": True}
-            _print(document, f"{error.message} Skipped.", format)
+            tell(document, f"{error.message} Skipped.", output)
 
 
-def open_store(settings: Settings, database: str | None) -> Store:
-    """The database named, else that of the settings; it answers. Raises StoreUnavailable."""
-    from llmtrack.store.database.sessions import Store, connect
-
-    store = Store(database, settings.database) if database else connect(settings)
-    try:
-        store.ping()
-    except BaseException:
-        store.close()
-        raise
-    return store
-
-
-def asked(question: str, yes: bool) -> None:
-    """Ask on a terminal, unless `yes`; leave with 1 when the answer is no."""
-    if not yes and sys.stdin.isatty() and not typer.confirm(question, err=True):
-        raise LlmtrackError("Nothing was changed.")
-
-
-def _move(store: Store, folder: Folder, order: Order, yes: bool, format: Format, quiet: bool) -> None:
+def _move(store: Store, folder: Folder, order: Order, yes: bool, output: Output) -> None:
     from llmtrack.store.archive.move import run
 
     total = _count(store, order) if sys.stderr.isatty() else None
     if total:
         what = "Copy" if order.keep else "Move"
         asked(f"{what} up to {many(total, 'session')} from {store.database.name} to {folder.name}?", yes)
-    with progress("sessions", total, quiet) as told:
+    with progress("sessions", output.quiet, total) as told:
         moved = run(store, folder, order, progress=told)
-    _print(_document(folder, order, moved), _summary(folder, order, moved), format)
-    _remarks(moved.conflicts, moved.unreadable, moved.foreign, quiet)
+    tell(_document(folder, order, moved), _summary(folder, order, moved), output)
+    _remarks(moved.conflicts, moved.unreadable, moved.foreign, output.quiet)
     if moved.conflicts or moved.unreadable:
         raise typer.Exit(3)
 
 
 def _count(store: Store, order: Order) -> int:
-    from datetime import UTC, datetime
-
     from llmtrack.store.archive.selection import Selection
 
     now = datetime.now(UTC)
@@ -202,7 +173,7 @@ def _remarks(conflicts: list[str], unreadable: Broken, foreign: list[str], quiet
         note(f"Left alone, as llmtrack did not write them: {', '.join(foreign[:3])}", quiet)
 
 
-def _plan(store: Store, folder: Folder, order: Order, format: Format, quiet: bool) -> None:
+def _plan(store: Store, folder: Folder, order: Order, output: Output) -> None:
     from llmtrack.store.archive.move import plan
 
     found = plan(store, folder, order)
@@ -221,14 +192,14 @@ def _plan(store: Store, folder: Folder, order: Order, format: Format, quiet: boo
     months = f", begun in {', '.join(sorted(found.months))}" if found.months else ""
     documents = f"{size(found.bytes)} of documents"
     would = f"Would move {many(found.sessions, 'session')} ({many(found.events, 'event')}, {documents}{months})"
-    _print(document, f"{would} in about {duration(found.seconds)}.", format)
-    _remarks([], found.unreadable, [], quiet)
+    tell(document, f"{would} in about {duration(found.seconds)}.", output)
+    _remarks([], found.unreadable, [], output.quiet)
 
 
-def _verify(folder: Folder, format: Format, quiet: bool) -> None:
+def _verify(folder: Folder, output: Output) -> None:
     from llmtrack.store.archive.verify import verify
 
-    with progress("sessions", None, quiet) as told:
+    with progress("sessions", output.quiet) as told:
         found = verify(folder, told)
     document = {
         "command": "archive",
@@ -242,31 +213,10 @@ def _verify(folder: Folder, format: Format, quiet: bool) -> None:
     }
     whole = f"{many(found.parts, 'part')} with {many(found.sessions, 'session')}, {size(found.bytes)}"
     said = f"{many(len(found.damaged), 'file')} of {whole}, damaged." if found.damaged else f"{whole}: all as written."
-    _print(document, said, format)
+    tell(document, said, output)
     for named in found.damaged:
         note(f"damaged: {folder.at(named)}")
     for named in found.unnamed[:SHOWN]:
-        note(f"not in the manifest, never read: {folder.at(named)}", quiet)
+        note(f"not in the manifest, never read: {folder.at(named)}", output.quiet)
     if found.damaged:
         raise LlmtrackError("The archive is damaged.", "Put the named files back from a backup.")
-
-
-def _print(document: dict[str, Any], said: str, format: Format) -> None:
-    if format is Format.table:
-        write(f"{said}\n")
-        return
-    emit([document], [Column(key, key) for key in document], document, format=format)
-
-
-@contextmanager
-def progress(what: str, total: int | None, quiet: bool) -> Iterator[Callable[[int], None]]:
-    """A progress bar on a terminal, told how far it is; nothing elsewhere."""
-    if quiet or not sys.stderr.isatty():
-        yield lambda done: None
-        return
-    from rich.console import Console
-    from rich.progress import Progress
-
-    with Progress(console=Console(stderr=True, markup=False), transient=True) as bar:
-        task = bar.add_task(what, total=total)
-        yield lambda done: bar.update(task, completed=done)

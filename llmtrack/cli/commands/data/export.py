@@ -5,18 +5,18 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Annotated, Any
+from typing import IO, TYPE_CHECKING, Annotated
 
 import typer
 
 from llmtrack.cli.drawing.files import BOM, beside, check_target, csv_header, csv_rows, jsonl_rows
 from llmtrack.cli.drawing.numbers import many
+from llmtrack.cli.drawing.progress import progress
 from llmtrack.cli.drawing.terminal import note
-from llmtrack.cli.options import AsOf, Bots, Device, Experiment, Group, Last, Quiet, Since, Source, Until, User, filters
-from llmtrack.cli.reading import reading, remarks
+from llmtrack.cli.options import Quiet, Scope, shared
+from llmtrack.cli.reading import reading
 from llmtrack.errors import UsageError
 
 if TYPE_CHECKING:
@@ -46,12 +46,13 @@ class FileFormat(StrEnum):
     parquet = "parquet"
 
 
+@shared
 def export(
-    table: Annotated[
-        Table, typer.Argument(help="A row a session, an event or a turn.", metavar="sessions|events|turns")
-    ],
+    scope: Scope,
+    table: Annotated[Table, typer.Argument(help="sessions, events or turns: what a row is.", metavar="TABLE")],
     format: Annotated[
-        FileFormat | None, typer.Option("--format", help="Default: as the name of the file ends, else csv.")
+        FileFormat | None,
+        typer.Option(metavar="FORMAT", help="csv, jsonl, parquet; default: as FILE ends, or csv."),
     ] = None,
     out: Annotated[
         Path | None, typer.Option("--out", metavar="FILE", help="Write to this file, not to stdout.")
@@ -64,16 +65,6 @@ def export(
         typer.Option("--redact", help="No texts and no ids: keyed hashes and pseudonyms (LLMTRACK_REDACT_KEY)."),
     ] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace FILE when it is there already.")] = False,
-    source: Source = None,
-    since: Since = None,
-    until: Until = None,
-    last: Last = None,
-    group: Group = None,
-    experiment: Experiment = None,
-    user: User = None,
-    device: Device = None,
-    bots: Bots = False,
-    as_of: AsOf = None,
     quiet: Quiet = False,
 ) -> None:
     """Write one row a session, an event or a turn (a prompt with its answer) as CSV, JSONL or Parquet.
@@ -85,31 +76,18 @@ def export(
     """
     from llmtrack.analysis.export.tables import choose
 
-    now = as_of or datetime.now(UTC)
-    wanted = filters(
-        since=since,
-        until=until,
-        last=last,
-        group=group,
-        experiment=experiment,
-        user=user,
-        device=device,
-        bots=bots,
-        now=now,
-    )
     kind = _format(format, out)
     chosen = choose(table, [name.strip() for name in columns.split(",")] if columns is not None else None)
     if out is not None:
         check_target(out, force)
-    with reading(source, wanted, now) as sessions:
+    with reading(scope, quiet) as sessions:
         hidden = _redactor(sessions.settings) if redact else None
         with _target(kind, out, force, hidden.columns(chosen) if hidden else chosen) as write:
             rows = _copy(sessions, table, chosen, hidden, write, quiet)
-        remarks(sessions, quiet)
-        if out is not None:
-            written = many(rows, table.removesuffix("s"))
-            of = "" if table is Table.sessions else f" of {many(sessions.count, 'session')}"
-            note(f"{written}{of} written to {out}", quiet)
+    if out is not None:
+        written = many(rows, table.removesuffix("s"))
+        of = "" if table is Table.sessions else f" of {many(sessions.count, 'session')}"
+        note(f"{written}{of} written to {out}", quiet)
 
 
 def _format(format: FileFormat | None, out: Path | None) -> FileFormat:
@@ -165,24 +143,9 @@ def _copy(
 ) -> int:
     """All rows, batch by batch; how many they are."""
     count = 0
-    with _progress(quiet) as show:
+    with progress("sessions", quiet) as show:
         for rows in sessions.tables(table.value, [column.name for column in columns]):
             write(hidden.table(rows, columns) if hidden else rows)
             count += len(rows)
             show(sessions.count)
     return count
-
-
-@contextmanager
-def _progress(quiet: bool) -> Iterator[Callable[[int], None]]:
-    """Sessions so far, on a terminal; no source says beforehand how many there are."""
-    if quiet or not sys.stderr.isatty():
-        yield lambda _: None
-        return
-    from rich.console import Console
-    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-
-    line: tuple[Any, ...] = (SpinnerColumn(), TextColumn("{task.completed:,.0f} sessions"), TimeElapsedColumn())
-    with Progress(*line, console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task("", total=None)
-        yield lambda done: progress.update(task, completed=done)

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from llmtrack.cli.commands.data.archive import Database, Yes, asked, open_store
-from llmtrack.cli.drawing.formats import Column, Format, as_json, emit, write
+from llmtrack.cli.drawing.formats import as_json, tell, write
 from llmtrack.cli.drawing.numbers import many
-from llmtrack.cli.drawing.terminal import note
-from llmtrack.cli.options import Out, OutputFormat, Quiet
+from llmtrack.cli.drawing.terminal import asked, note
+from llmtrack.cli.options import Database, Output, Yes, shared
+from llmtrack.cli.reading import open_store
 from llmtrack.errors import UsageError
 from llmtrack.version import __version__
 
@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from llmtrack.store.archive.forget import Receipt
 
 
+@shared
 def forget(
+    output: Output,
     user_id: Annotated[
         str, typer.Argument(metavar="USER_ID", help="The user's id, whole; also where it is stored as a pseudonym.")
     ],
@@ -31,9 +33,6 @@ def forget(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be erased.")] = False,
     database: Database = None,
     yes: Yes = False,
-    out: Out = None,
-    format: OutputFormat = Format.table,
-    quiet: Quiet = False,
 ) -> None:
     """Erase a user's sessions and chats from the database and from every archive of it, and prove that none is left.
 
@@ -59,17 +58,13 @@ def forget(
                 asked(f"Erase {_what(planned)} for good?", yes)
         receipt = planned if dry_run else _together([store_forget.forget(store, name, folders) for name in names])
     document = _document(receipt, dry_run)
-    if out:
-        write(as_json(document) + "\n", out)
-    if format is Format.table:
-        proof = "" if dry_run or receipt.unreached else " Nothing is left."
-        write(f"{'Would erase' if dry_run else 'Erased'} {_what(receipt)}.{proof}\n")
-    elif format is Format.json:
-        write(as_json(document) + "\n")
-    else:
-        emit([document], [Column(key, key) for key in document], document, format=format)
+    if output.out:
+        write(as_json(document) + "\n", output.out)
+    proof = "" if dry_run or receipt.unreached else " Nothing is left."
+    said = f"{'Would erase' if dry_run else 'Erased'} {_what(receipt)}.{proof}"
+    tell(document, said, replace(output, out=None))
     for name in receipt.unreached:
-        note(f"Not reached from here: the archive {name}. Run this again where it is.", quiet)
+        note(f"Not reached from here: the archive {name}. Run this again where it is.", output.quiet)
     if receipt.unreached:
         raise typer.Exit(3)
 

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
+from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, TypeVar
 
 import typer
 
 from llmtrack.cli.drawing.formats import Column, Format, emit
 from llmtrack.cli.drawing.numbers import many
-from llmtrack.cli.drawing.terminal import note
-from llmtrack.cli.options import OutputFormat, Quiet
+from llmtrack.cli.drawing.progress import progress
+from llmtrack.cli.drawing.terminal import SHOWN, note
+from llmtrack.cli.options import Output, shared
 from llmtrack.errors import UsageError
 
 if TYPE_CHECKING:
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
     from llmtrack.store.database.sessions import Store
     from llmtrack.store.load import Tally
 
-SHOWN = 10  # unreadable documents named a file; JSON names up to 100
+T = TypeVar("T")
 
 COUNTS = ("inserted", "already_there", "completed", "different", "unreadable")
 COLUMNS = (
@@ -33,7 +35,9 @@ COLUMNS = (
 )
 
 
+@shared
 def import_(
+    output: Output,
     files: Annotated[list[str], typer.Argument(metavar="FILE", help='Files to read; "-" is stdin.')],
     to: Annotated[
         str | None,
@@ -43,8 +47,6 @@ def import_(
         bool, typer.Option("--overwrite", help="Replace a session that is there with other content; else it is left.")
     ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Read and count everything, write nothing.")] = False,
-    format: OutputFormat = Format.table,
-    quiet: Quiet = False,
 ) -> None:
     """Load session documents into the store: JSONL, JSON arrays, mongoexport's JSON, mongodump's BSON, gzipped or not.
 
@@ -62,7 +64,9 @@ def import_(
         store.ping()
         if not dry_run:
             store.ensure_indexes()
-        rows = [_load(store, name, stream, quiet, dry_run=dry_run, overwrite=overwrite) for name, stream in streams]
+        rows = [
+            _load(store, name, stream, output.quiet, dry_run=dry_run, overwrite=overwrite) for name, stream in streams
+        ]
     counts = {key: sum(row[key] for row in rows) for key in COUNTS}
     columns = [
         column._replace(title="would insert") if dry_run and column.key == "inserted" else column
@@ -70,8 +74,8 @@ def import_(
         if counts.get(column.key) or column.key not in ("completed", "different")
     ]
     document = {"command": "import", "database": store.database.name, "dry_run": dry_run, **counts, "files": rows}
-    shown = [*rows, {"file": "all", **counts}] if len(rows) > 1 and format is not Format.csv else rows
-    emit(shown, columns, document, format=format)
+    shown = [*rows, {"file": "all", **counts}] if len(rows) > 1 and output.format is not Format.csv else rows
+    emit(shown, columns, document, format=output.format, out=output.out)
     if counts["unreadable"]:
         raise typer.Exit(3 if counts["unreadable"] < sum(counts.values()) else 1)
 
@@ -100,9 +104,10 @@ def _load(store: Store, name: str, stream: BinaryIO, quiet: bool, *, dry_run: bo
     from llmtrack.store.load import load
     from llmtrack.store.sources.documents import read_documents
 
-    with ExitStack() as bar:
-        watched = stream if quiet or not sys.stderr.isatty() else bar.enter_context(_progress(name, stream))
-        tally = load(store, read_documents(watched), dry_run=dry_run, overwrite=overwrite)
+    size = _size(stream)
+    with progress(os.path.basename(name) if size else "documents", quiet, size) as told:
+        found = _watched(read_documents(stream), (lambda _: stream.tell()) if size else int, told)
+        tally = load(store, found, dry_run=dry_run, overwrite=overwrite)
     if not quiet:
         _name_unreadable(name, tally)
         if tally.different and not overwrite:
@@ -119,14 +124,16 @@ def _load(store: Store, name: str, stream: BinaryIO, quiet: bool, *, dry_run: bo
     }
 
 
-def _progress(name: str, stream: BinaryIO) -> Any:
-    """A progress bar on stderr, by bytes; without an end when the size is unknown (a pipe)."""
-    from rich.console import Console
-    from rich.progress import wrap_file
+def _size(stream: BinaryIO) -> int | None:
+    """How many bytes the stream has, where that is known."""
+    return os.fstat(stream.fileno()).st_size if stream.seekable() else None
 
-    size = 0 if stream is sys.stdin.buffer else os.fstat(stream.fileno()).st_size
-    console = Console(stderr=True, markup=False)
-    return wrap_file(stream, size, description=os.path.basename(name), console=console, transient=True)
+
+def _watched(found: Iterable[T], place: Callable[[int], int], told: Callable[[int], None]) -> Iterator[T]:
+    """The same, telling the place of each one by its number."""
+    for number, each in enumerate(found, 1):
+        told(place(number))
+        yield each
 
 
 def _name_unreadable(name: str, tally: Tally) -> None:

@@ -6,18 +6,21 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from llmtrack.cli.commands.data.archive import SHOWN, Database, open_store, progress
-from llmtrack.cli.drawing.formats import Column, Format, emit, write
+from llmtrack.cli.drawing.formats import tell
 from llmtrack.cli.drawing.numbers import many
-from llmtrack.cli.drawing.terminal import note
-from llmtrack.cli.options import Experiment, Group, OutputFormat, Quiet, Since, Until, User, filters
+from llmtrack.cli.drawing.progress import progress
+from llmtrack.cli.drawing.terminal import SHOWN, note
+from llmtrack.cli.options import Database, Experiment, Group, Output, Since, Until, User, shared
+from llmtrack.cli.reading import open_store
 from llmtrack.errors import UnknownSession, UsageError
 
 if TYPE_CHECKING:
     from llmtrack.store.archive.restore import Restored
 
 
+@shared
 def restore(
+    output: Output,
     folder: Annotated[str, typer.Option("--from", metavar="FOLDER", help="The archive: a folder, or an s3:// URL.")],
     session: Annotated[str | None, typer.Option("--session", metavar="ID", help="Only this session.")] = None,
     user: User = None,
@@ -31,8 +34,6 @@ def restore(
     ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be put back.")] = False,
     database: Database = None,
-    format: OutputFormat = Format.table,
-    quiet: Quiet = False,
 ) -> None:
     """Put archived sessions back into the database, exactly as they were; the archive stays as it is.
 
@@ -42,14 +43,15 @@ def restore(
     Example: llmtrack restore --from /var/llmtrack/archive --user abc
     """
     from llmtrack.config import load_settings
+    from llmtrack.session.filters import Filters
     from llmtrack.store.archive import restore as store_restore
     from llmtrack.store.archive.folder import open_folder
 
-    wanted = filters(since=since, until=until, group=group, experiment=experiment, user=user)
+    wanted = Filters(since=since, until=until, group=group, experiment=experiment, user=user)
     if not (session or wanted.as_dict() or all_):
         raise UsageError("Nothing says what to restore.", "Give --session ID, --user, --since and --until, or --all.")
     opened = open_folder(folder)
-    with open_store(load_settings(), database) as store, progress("sessions", None, quiet) as told:
+    with open_store(load_settings(), database) as store, progress("sessions", output.quiet) as told:
         done = store_restore.restore(
             store,
             opened,
@@ -62,15 +64,15 @@ def restore(
         name = store.database.name
     if session and not (done.restored or done.equal or done.different):
         raise UnknownSession(f"No session {session!r} in {opened.name}.", f"Try: llmtrack sessions --source {folder}")
-    _show(done, name, overwrite, dry_run, format)
+    _show(done, name, overwrite, dry_run, output)
     if not overwrite:
         for session_id in done.different[:SHOWN]:
-            note(f"{session_id}: the database holds a different one, which was left.", quiet)
+            note(f"{session_id}: the database holds a different one, which was left.", output.quiet)
         if done.different:
             raise typer.Exit(3)
 
 
-def _show(done: Restored, database: str, overwrite: bool, dry_run: bool, format: Format) -> None:
+def _show(done: Restored, database: str, overwrite: bool, dry_run: bool, output: Output) -> None:
     document = {
         "command": "restore",
         "database": database,
@@ -80,11 +82,8 @@ def _show(done: Restored, database: str, overwrite: bool, dry_run: bool, format:
         "different": done.different,
         "overwritten": done.overwritten,
     }
-    if format is not Format.table:
-        emit([document], [Column(key, key) for key in document], document, format=format)
-        return
     said = [f"{'Would restore' if dry_run else 'Restored'} {many(done.restored, 'session')} to {database}"]
     said += [f"{done.equal:,} there already"] if done.equal else []
     if done.different:
         said.append(f"{len(done.different):,} different{', overwritten' if overwrite and not dry_run else ' and left'}")
-    write(f"{'; '.join(said)}.\n")
+    tell(document, f"{'; '.join(said)}.", output)

@@ -1,9 +1,8 @@
-"""`llmtrack sessions`: which visits are there."""
+"""`llmtrack sessions`: which sessions are there."""
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -12,29 +11,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from llmtrack.cli.drawing.formats import Column, Format, emit
-from llmtrack.cli.drawing.numbers import duration, many
+from llmtrack.cli.drawing.listing import WIDE, fitting, shortened
+from llmtrack.cli.drawing.numbers import many
 from llmtrack.cli.drawing.terminal import PIPED_WIDTH, console, note
-from llmtrack.cli.options import (
-    Device,
-    Experiment,
-    Group,
-    Last,
-    Out,
-    OutputFormat,
-    Quiet,
-    Since,
-    Source,
-    Until,
-    User,
-    filters,
-)
-from llmtrack.session.document import SHORTEST_ID
+from llmtrack.cli.options import Output, Scope, shared
+from llmtrack.cli.reading import opened, remarks
 
 if TYPE_CHECKING:
-    from llmtrack.store.sources.open import Filters
-    from llmtrack.store.sources.open import Source as Sessions
-
-BETWEEN = 3  # characters between two columns of a table
+    from llmtrack.sessions import Sessions
+    from llmtrack.store.sources.source import Source
 
 
 class Sort(StrEnum):
@@ -49,25 +34,6 @@ class Sort(StrEnum):
 
 
 _SORTED_BY = {"start": "start_ms", "duration": "duration_s", "active": "active_s"}
-
-_ID = Column("id", "id")
-_START = Column("start_time", "start (UTC)", lambda start: f"{start:%Y-%m-%d %H:%M}")
-_GROUP = Column("model_group", "group")
-_DURATION = Column("duration_s", "duration", duration, right=True)
-_COUNTS = (Column("prompts", "prompts", right=True), Column("copies", "copies", right=True))
-_EXIT = Column("exit_reason", "exit", lambda reason: reason.replace("_", " "))
-_WIDE = (
-    _ID, _START, Column("user_id", "user"), _GROUP, Column("device", "device"), _DURATION, *_COUNTS, _EXIT,
-)  # fmt: skip
-_SHORT_EXIT = Column("exit_reason", "exit", lambda reason: reason.removeprefix("after_").replace("_", " "), fold=True)
-_MINUTES = Column("duration_s", "min:s", lambda s: f"{round(s) // 60}:{round(s) % 60:02}", right=True)
-LAYOUTS = (  # the first that fits the terminal
-    _WIDE,
-    tuple(column for column in _WIDE if column.key != "user_id"),  # the user stands in the id
-    (_ID, _START, _GROUP, _DURATION, *_COUNTS, _EXIT),
-    (_ID, _START._replace(show=lambda start: f"{start:%m-%d %H:%M}"), _GROUP, _MINUTES, *_COUNTS, _SHORT_EXIT),
-    (_ID, Column("start_time", "day", lambda start: f"{start:%m-%d}"), _GROUP, _MINUTES, *_COUNTS, _SHORT_EXIT),
-)
 KEYS = (
     "session_id", "user_id", "model_group", "experiment_id", "device", "browser", "os", "start_time", "end_time",
     "end_estimated", "open", "duration_s", "active_s", "waiting_s", "reading_s", "away_s", "events", "chats",
@@ -75,80 +41,75 @@ KEYS = (
 )  # fmt: skip
 
 
+@shared
 def sessions(
-    source: Source = None,
-    sort: Annotated[Sort, typer.Option(help="Largest first; start: newest first.")] = Sort.start,
+    scope: Scope,
+    output: Output,
+    sort: Annotated[
+        Sort,
+        typer.Option(
+            metavar="NAME", help="start: newest first; duration, active, prompts, copies, errors: most first."
+        ),
+    ] = Sort.start,
     limit: Annotated[int, typer.Option(help="So many at most; 0: all.", min=0, metavar="N")] = 20,
-    since: Since = None,
-    until: Until = None,
-    last: Last = None,
-    group: Group = None,
-    experiment: Experiment = None,
-    user: User = None,
-    device: Device = None,
-    format: OutputFormat = Format.table,
-    out: Out = None,
-    quiet: Quiet = False,
 ) -> None:
-    """List visits, newest first. The id is cut where it is still unique: `llmtrack replay` takes it as it stands.
+    """List sessions, newest first. The id is cut where it is still unique: `llmtrack replay` takes it as it stands.
 
     CSV and JSON have whole ids and more columns; docs/numbers.md says what each number means.
 
     Example: llmtrack sessions --last 7d --sort copies --limit 10
     """
-    from llmtrack.cli.drawing.empty import why_empty
-    from llmtrack.config import load_settings
-    from llmtrack.store.sources.open import open_source
-
-    now = datetime.now(UTC)
-    wanted = filters(
-        since=since, until=until, last=last, group=group, experiment=experiment, user=user, device=device, now=now
-    )
-    with open_source(source, load_settings()) as opened:
-        table, matched = _summaries(opened, wanted, sort, limit, now)
-        unreadable, named = dict(opened.unreadable), opened.unreadable.named
-        rows = _rows(table, sort, limit)
-        for row, short in zip(rows, _short_ids(rows, opened, format), strict=True):
+    with opened(scope) as asked:
+        found, matched = _listed(asked, sort, limit)
+        rows = _rows(_summaries(found), sort, limit)
+        for row, short in zip(rows, _short_ids(rows, found.source, output.format), strict=True):
             row["id"] = short
-        if not matched:
-            note(why_empty(opened, wanted), quiet)
-        name = opened.name
+        unreadable = dict(found.source.unreadable)
+        remarks(found, output.quiet)
+    matched = found.count if matched is None else matched
     columns = {
-        Format.table: _fitting(rows, PIPED_WIDTH if out else console().width),
+        Format.table: fitting(rows, PIPED_WIDTH if output.out else console().width),
         Format.csv: [Column(key, key) for key in KEYS],
-    }.get(format, _WIDE)
+    }.get(output.format, WIDE)
     document = {
         "command": "sessions",
-        "source": name,
-        "filters": wanted.as_dict(),
+        "source": found.source.name,
+        "filters": found.filters.as_dict(),
         "sort": sort.value,
         "matched": matched,
         "unreadable": unreadable,
         "sessions": [{key: row[key] for key in KEYS} for row in rows],
     }
-    if rows or format is not Format.table:
-        emit(rows, columns, document, format=format, out=out)
-    _remark(len(rows), matched, unreadable, named, quiet)
+    if rows or output.format is not Format.table:
+        emit(rows, columns, document, format=output.format, out=output.out)
+    if rows:
+        more = "" if len(rows) == matched else "; all with --limit 0"
+        note(f"{len(rows):,} of {many(matched, 'session')}{more}. Play one: llmtrack replay ID", output.quiet)
 
 
-def _summaries(opened: Sessions, wanted: Filters, sort: Sort, limit: int, now: datetime) -> tuple[dict[str, Any], int]:
-    """Columns of numbers, a value a session, of those at least that are shown; how many there are in all.
+def _listed(asked: Sessions, sort: Sort, limit: int) -> tuple[Sessions, int | None]:
+    """The sessions that are looked at, and how many there are in all, where that is known before reading.
 
     By start the source is asked for the newest alone. Any other order has to read the events of all.
     """
+    from llmtrack.sessions import Sessions
+
+    source, wanted, matched = asked.source, asked.filters.listed(), None
+    if sort is Sort.start and limit:
+        newest = source.newest(wanted, limit)
+        matched = source.count(wanted) if len(newest) == limit else len(newest)
+        wanted = replace(wanted, ids=frozenset(head.session_id for head in newest))
+    return Sessions(source, asked.settings, wanted, asked.now), matched
+
+
+def _summaries(sessions: Sessions) -> dict[str, Any]:
+    """Columns of numbers, a value a session; events are let go batch by batch."""
     import numpy as np
 
     from llmtrack.analysis.interaction import Interaction, summary
-    from llmtrack.session.cleaning import clean
 
-    matched = None
-    if sort is Sort.start and limit:
-        newest = opened.newest(wanted, limit)
-        matched = opened.count(wanted) if len(newest) == limit else len(newest)
-        wanted = replace(wanted, ids=frozenset(head.session_id for head in newest))
-    parts = [Interaction(clean(batch, now)).summary() for batch in opened.batches(wanted, summary.FIELDS)]
-    table = {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
-    return table, matched if matched is not None else len(table["session_id"])
+    parts = [Interaction(batch).summary() for batch in sessions.cleaned(summary.FIELDS)]
+    return {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
 
 
 def _rows(table: Mapping[str, Any], sort: Sort, limit: int) -> list[dict[str, Any]]:
@@ -170,54 +131,7 @@ def _date(ms: float) -> datetime | None:
     return datetime.fromtimestamp(ms / 1000, UTC) if ms == ms else None
 
 
-def _short_ids(rows: Sequence[Mapping[str, Any]], opened: Sessions, format: Format) -> list[str]:
+def _short_ids(rows: Sequence[Mapping[str, Any]], source: Source, format: Format) -> list[str]:
     """The ids of the rows, cut where they are still unique among all sessions, not only among those wanted."""
     ids = [row["session_id"] for row in rows]
-    if format in (Format.json, Format.csv) or not rows:
-        return ids
-    return shortened(ids, opened.beside(ids))
-
-
-def shortened(ids: Iterable[str], everything: Iterable[str]) -> list[str]:
-    """Each id cut where no other one of `everything` starts alike.
-
-    >>> shortened(["user_anna_1700001"], ["user_anna_1700001", "user_anna_1700422", "user_ben_1"])
-    ['user_anna_17000']
-    """
-    ordered = sorted(set(everything))
-    cut = []
-    for full in ids:
-        place = bisect_left(ordered, full)
-        beside = [other for other in ordered[max(0, place - 1) : place + 2] if other != full]
-        shared = max((_alike(full, other) for other in beside), default=0)
-        cut.append(full[: max(SHORTEST_ID, shared + 1)])
-    return cut
-
-
-def _alike(one: str, other: str) -> int:
-    """How many characters two different texts have in common at their start."""
-    differs = (place for place, (a, b) in enumerate(zip(one, other, strict=False)) if a != b)
-    return next(differs, min(len(one), len(other)))
-
-
-def _fitting(rows: Sequence[Mapping[str, Any]], width: int) -> Sequence[Column]:
-    """The first layout for which `width` has room."""
-    for layout in LAYOUTS:
-        cells = [max(len(column.title), *(_length(column, row) for row in rows), 0) for column in layout]
-        if sum(cells) + BETWEEN * (len(layout) - 1) <= width:
-            return layout
-    return LAYOUTS[-1]
-
-
-def _length(column: Column, row: Mapping[str, Any]) -> int:
-    value = row[column.key]
-    return 1 if value is None or value != value else len(column.show(value))
-
-
-def _remark(shown: int, matched: int, unreadable: Mapping[str, int], named: Sequence[str], quiet: bool) -> None:
-    if matched:
-        rest = "" if shown == matched else "; all with --limit 0"
-        note(f"{shown:,} of {many(matched, 'session')}{rest}. Play one: llmtrack replay ID", quiet)
-    if count := sum(unreadable.values()):
-        reasons = ", ".join(f"{count:,} {reason.replace('_', ' ')}" for reason, count in unreadable.items())
-        note(f"{many(count, 'document')} could not be read ({reasons}): {'; '.join(named)}", quiet)
+    return ids if format in (Format.json, Format.csv) or not rows else shortened(ids, source.beside(ids))

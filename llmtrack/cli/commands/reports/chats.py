@@ -2,84 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
-
-from llmtrack.cli.drawing.figures import NONE, contrasts, lifts, spark
-from llmtrack.cli.drawing.formats import Column, Format, emit
-from llmtrack.cli.drawing.numbers import amount, amounts, many
-from llmtrack.cli.drawing.sections import Cell, Row, aligned
-from llmtrack.cli.drawing.terminal import console, note
-from llmtrack.cli.drawing.text import line
-from llmtrack.cli.options import (
-    AsOf,
-    Bots,
-    By,
-    Control,
-    Device,
-    Experiment,
-    Group,
-    Last,
-    Out,
-    OutputFormat,
-    Quiet,
-    Since,
-    Source,
-    Until,
-    User,
-    filters,
-)
-from llmtrack.cli.reading import FILE_WIDTH, cautions, cleaning, draw, reading, remarks
-
-if TYPE_CHECKING:
-    from rich.text import Text
-
-    from llmtrack.analysis.chats import Bin, Chats
-    from llmtrack.analysis.chats import Group as GroupOfChats
-
-TITLES = {"turns": "turns", "messages": "messages", "duration_s": "duration", "words": "words"}
-UNITS = {"duration_s": "s"}
+from llmtrack.cli.drawing.report import show
+from llmtrack.cli.options import By, Control, Output, Scope, shared
+from llmtrack.cli.reading import reading
 
 
-def _number(value: float) -> str:
-    return f"{value:.4g}"
-
-
-COLUMNS = (
-    Column("group", "group"),
-    Column("metric", "metric"),
-    Column("mean", "mean", _number, right=True),
-    Column("mean_lo", "from", _number, right=True),
-    Column("mean_hi", "to", _number, right=True),
-    Column("median", "median", _number, right=True),
-    Column("p90", "p90", _number, right=True),
-    Column("chats", "chats", "{:,}".format, right=True),
-    Column("users", "users", "{:,}".format, right=True),
-    Column("difference", "difference", _number, right=True),
-    Column("difference_lo", "from", _number, right=True),
-    Column("difference_hi", "to", _number, right=True),
-    Column("p_adjusted", "p adjusted", "{:.4f}".format, right=True),
-)
-
-
-def chats(
-    by: By = "model_group",
-    control: Control = None,
-    source: Source = None,
-    since: Since = None,
-    until: Until = None,
-    last: Last = None,
-    group: Group = None,
-    experiment: Experiment = None,
-    user: User = None,
-    device: Device = None,
-    bots: Bots = False,
-    as_of: AsOf = None,
-    format: OutputFormat = Format.table,
-    out: Out = None,
-    quiet: Quiet = False,
-) -> None:
+@shared
+def chats(scope: Scope, output: Output, by: By = "model_group", control: Control = None) -> None:
     """Measure how long chats are by model group: turns, messages, duration, words, over all sessions of a chat.
 
     Chats that were active in the last 30 minutes may go on: they are left out and counted. docs/reports.md says how
@@ -87,95 +16,9 @@ def chats(
 
     Example: llmtrack chats --last 30d --control base-7b
     """
-    from llmtrack.reports import chats as measured
+    from llmtrack import reports
+    from llmtrack.cli.drawing.reports.chats import DRAWING
 
-    now = as_of or datetime.now(UTC)
-    wanted = filters(
-        since=since,
-        until=until,
-        last=last,
-        group=group,
-        experiment=experiment,
-        user=user,
-        device=device,
-        bots=bots,
-        now=now,
-    )
-    with reading(source, wanted, now) as sessions:
-        found = measured(sessions, by=by, control=control)
-        remarks(sessions, quiet)
-        name, read = sessions.source.name, sessions.count
-    if format is Format.table:
-        if read:
-            draw(report(found, by, console().width if out is None else FILE_WIDTH), out)
-        return
-    for warning in found.warnings:
-        note(warning.text, quiet)
-    document = {"command": "chats", "source": name, "filters": wanted.as_dict(), "by": by, **found.to_dict()}
-    rows: list[dict[str, Any]] = found.to_frame().to_dict("records")  # type: ignore[assignment] # keys are names
-    emit(rows, COLUMNS, document, format=format, out=out)
-
-
-def report(found: Chats, by: str, width: int) -> Iterator[Text]:
-    """The lines and tables of chats, for a terminal of this width."""
-    from rich.text import Text
-
-    by_group = "" if by == "none" else f" by {by}"
-    counted = f" of {many(found.chats, 'chat')} of {many(found.users, 'user')}{by_group}"
-    yield Text.assemble(("Length", "bold"), counted)
-    yield from cautions(found.warnings)
-    yield from cleaning(found.excluded, found.repaired)
-    if not found.chats:
-        return
-    yield Text()
-    columns = [
-        Cell("", right=False, cut=True),
-        Cell("mean", style="bold"),
-        *map(Cell, ("95 %", "median", "p90")),
-        Cell("distribution", right=False),
-        Cell("chats"),
-        Cell("users", optional=1),
-    ]
-    sections = []
-    for metric, title in TITLES.items():
-        bars = getattr(found.groups[0], metric).distribution
-        heading = Text.assemble((title, "bold"), (f"  bars: {_bins(bars, metric)}", "dim"))
-        sections.append((heading, [_row(group, metric) for group in found.groups]))
-    yield from aligned(columns, sections, width)
-    if found.comparisons:
-        yield Text()
-        yield from contrasts(found.comparisons, TITLES, lifts, width)
-
-
-def _row(group: GroupOfChats, metric: str) -> Row:
-    length = getattr(group, metric)
-    unit = UNITS.get(metric, "")
-    like = length.ci[1] if length.ci else length.mean
-    return (
-        line(group.group),
-        amount(length.mean, unit, like),
-        amounts(length.ci or NONE, unit),
-        _quantile(length.median, unit),
-        _quantile(length.p90, unit),
-        spark([each.chats for each in length.distribution]),
-        f"{length.chats:,}",
-        f"{group.users:,}",
-    )
-
-
-def _quantile(value: float | None, unit: str) -> str:
-    """As `amount`, but a count stays whole."""
-    return f"{value:,.0f}" if value is not None and not unit and value.is_integer() else amount(value, unit)
-
-
-def _bins(bars: list[Bin], metric: str) -> str:
-    """Which chats each bar stands for."""
-    if metric == "duration_s":
-        seconds = [f"{each.from_}" for each in bars if each.from_ < 60]
-        minutes = [f"{each.from_ // 60}" for each in bars if each.from_ >= 60]
-        return f"from {', '.join(seconds)} s, {', '.join(minutes)} min"
-    return ", ".join(f"{each.from_:,}+" if each.below is None else _span(each.from_, each.below - 1) for each in bars)
-
-
-def _span(first: int, last: int) -> str:
-    return f"{first}" if first == last else f"{first}-{last}"
+    with reading(scope, output.quiet) as sessions:
+        found = reports.chats(sessions, by=by, control=control)
+    show("chats", sessions, found, output, DRAWING, by=by)

@@ -2,106 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
-from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
-from llmtrack.cli.drawing.figures import NONE, Share, contrasts, points, side_by_side, spark
-from llmtrack.cli.drawing.formats import Column, Format, emit
-from llmtrack.cli.drawing.numbers import brief, many, percent, percents
-from llmtrack.cli.drawing.sections import Cell, aligned
-from llmtrack.cli.drawing.terminal import console, note
-from llmtrack.cli.drawing.text import line
-from llmtrack.cli.options import (
-    AsOf,
-    Bots,
-    By,
-    Control,
-    Device,
-    Experiment,
-    Group,
-    Last,
-    Out,
-    OutputFormat,
-    Quiet,
-    Since,
-    Source,
-    Until,
-    User,
-    filters,
-)
-from llmtrack.cli.reading import FILE_WIDTH, cautions, cleaning, draw, reading, remarks
-
-if TYPE_CHECKING:
-    from rich.text import Text
-
-    from llmtrack.analysis.dropoff import Dropoff, Turn
-
-FEW = 10  # sessions: later turns that fewer reached say little, a terminal does not show them
-NUMBERS = 70  # characters of a turn's row beside its bar
-BAR = (8, 30)  # the least and the most characters of the longest bar
-TITLES = {"left_share": "left after a turn", "idle_share": "went idle first"}
+from llmtrack.cli.drawing.report import show
+from llmtrack.cli.drawing.reports.dropoff import DRAWINGS, Table
+from llmtrack.cli.options import By, Control, Output, Scope, shared
+from llmtrack.cli.reading import reading
 
 
-class Table(StrEnum):
-    """Which of the tables CSV and markdown hold."""
-
-    turns = "turns"
-    exits = "exits"
-    idle = "idle"
-    latency = "latency"
-
-
-def _share(key: str, title: str) -> Column:
-    return Column(key, title, percent, right=True)
-
-
-def _count(key: str, title: str = "") -> Column:
-    return Column(key, title or key, "{:,}".format, right=True)
-
-
-_GROUP = Column("group", "group")
-COLUMNS = {
-    Table.turns: (
-        _GROUP, _count("turn"), _count("reached"), _count("went_on", "went on"), _count("left"), _count("idle"),
-        _count("open"), _share("hazard", "hazard"), _share("hazard_lo", "from"), _share("hazard_hi", "to"),
-        _share("remaining", "remaining"),
-    ),
-    Table.exits: (
-        _GROUP, Column("exit_reason", "exit"), _count("sessions"), _share("share", "share"),
-        _share("share_lo", "from"), _share("share_hi", "to"),
-    ),
-    Table.idle: (
-        _GROUP, _count("answers"), Column("p25_s", "p25", brief, right=True),
-        Column("median_s", "median", brief, right=True), Column("p75_s", "p75", brief, right=True),
-    ),
-    Table.latency: (
-        _GROUP, _count("from_ms", "from ms"), _count("below_ms", "below ms"), _count("responses"), _count("left"),
-        _share("left_share", "left"), _share("left_share_lo", "from"), _share("left_share_hi", "to"),
-    ),
-}  # fmt: skip
-
-
+@shared
 def dropoff(
-    table: Annotated[Table, typer.Option(help="Which table, with --format csv or markdown.")] = Table.turns,
+    scope: Scope,
+    output: Output,
+    table: Annotated[
+        Table,
+        typer.Option(metavar="NAME", help="Which table csv and markdown hold: turns, exits, idle or latency."),
+    ] = Table.turns,
     by: By = "model_group",
     control: Control = None,
-    source: Source = None,
-    since: Since = None,
-    until: Until = None,
-    last: Last = None,
-    group: Group = None,
-    experiment: Experiment = None,
-    user: User = None,
-    device: Device = None,
-    bots: Bots = False,
-    as_of: AsOf = None,
-    format: OutputFormat = Format.table,
-    out: Out = None,
-    quiet: Quiet = False,
 ) -> None:
     """Show where people stop: turn by turn, why sessions end, when people go idle, and after how slow an answer.
 
@@ -109,182 +29,8 @@ def dropoff(
 
     Example: llmtrack dropoff --last 30d --control base-7b
     """
-    from llmtrack.reports import dropoff as found_where
+    from llmtrack import reports
 
-    now = as_of or datetime.now(UTC)
-    wanted = filters(
-        since=since,
-        until=until,
-        last=last,
-        group=group,
-        experiment=experiment,
-        user=user,
-        device=device,
-        bots=bots,
-        now=now,
-    )
-    with reading(source, wanted, now) as sessions:
-        found = found_where(sessions, by=by, control=control)
-        remarks(sessions, quiet)
-        name, read = sessions.source.name, sessions.count
-    if format is Format.table:
-        if read:
-            draw(report(found, by, console().width if out is None else FILE_WIDTH), out)
-        return
-    for warning in found.warnings:
-        note(warning.text, quiet)
-    document = {"command": "dropoff", "source": name, "filters": wanted.as_dict(), "by": by, **found.to_dict()}
-    emit(_rows(found, table), COLUMNS[table], document, format=format, out=out)
-
-
-def _rows(found: Dropoff, table: Table) -> list[dict[str, Any]]:
-    """The rows of one table, each interval as two columns."""
-    rows: list[dict[str, Any]] = [each._asdict() for each in getattr(found, table.value)]
-    for row in rows:
-        for key in [key for key in row if key.endswith("_ci")]:
-            value = row.pop(key) or NONE
-            row[f"{key.removesuffix('_ci')}_lo"], row[f"{key.removesuffix('_ci')}_hi"] = value
-        if "bucket_ms" in row:
-            row["from_ms"], row["below_ms"] = row.pop("bucket_ms")
-    return rows
-
-
-def report(found: Dropoff, by: str, width: int) -> Iterator[Text]:
-    """The lines and tables of a drop-off, for a terminal of this width."""
-    from rich.text import Text
-
-    by_group = "" if by == "none" else f" by {by}"
-    counted = f" of {many(found.sessions, 'session')} of {many(found.users, 'user')}{by_group}"
-    yield Text.assemble(("Drop-off", "bold"), counted)
-    yield from cautions(found.warnings)
-    yield from cleaning(found.excluded, found.repaired)
-    if not found.sessions:
-        return
-    yield Text()
-    yield from _overview(found, width)
-    if found.comparisons:
-        yield Text()
-        yield from contrasts(found.comparisons, TITLES, points, width)
-    yield from _titled("Turn by turn", "hazard: share that left; remaining: go on past the turn")
-    yield from _turns(found, width)
-    yield from _titled("Why sessions ended", "the first reason that fits; leaving is not failing")
-    yield from _exits(found, width)
-    yield from _titled("Left after an answer, by its latency", "compare within a group")
-    yield from _latency(found, width)
-    if any(each.answers for each in found.idle):
-        edges = ", ".join(f"{start}" for start in found.idle[0].from_s)
-        yield from _titled("From an answer to going idle", f"bars: from {edges} s")
-        yield from _idle(found, width)
-
-
-def _titled(title: str, means: str) -> Iterator[Text]:
-    from rich.text import Text
-
-    yield Text()
-    yield Text.assemble((title, "bold"), (f"  {means}", "dim"))
-
-
-def _overview(found: Dropoff, width: int) -> Iterator[Text]:
-    columns = [
-        Cell("", right=False, cut=True),
-        Cell("left per turn", style="bold"),
-        Cell("95 %"),
-        Cell("idle first", style="bold"),
-        Cell("95 %"),
-        Cell("turns"),
-        Cell("sessions"),
-        Cell("users", optional=1),
-    ]
-    rows = [
-        (
-            line(group.group),
-            percent(group.left_share),
-            percents(group.left_share_ci or NONE),
-            percent(group.idle_share),
-            percents(group.idle_share_ci or NONE),
-            f"{group.turns:,}",
-            f"{group.sessions:,}",
-            f"{group.users:,}",
-        )
-        for group in found.groups
-    ]
-    return aligned(columns, [(None, rows)], width)
-
-
-def _turns(found: Dropoff, width: int) -> Iterator[Text]:
-    from rich.text import Text
-
-    columns = [
-        Cell("turn", right=False),
-        *map(Cell, ("reached", "went on", "left", "idle")),
-        Cell("open", optional=1),
-        Cell("hazard", style="bold"),
-        *map(Cell, ("95 %", "remaining")),
-        Cell("", right=False, optional=2),
-    ]
-    bar = min(max(width - NUMBERS, BAR[0]), BAR[1])
-    sections = []
-    for group in found.groups:
-        turns = [turn for turn in found.turns if turn.group == group.group]
-        shown = [turn for turn in turns if turn.reached >= FEW] or turns[:1]
-        heading = Text(line(group.group), "bold")
-        if len(turns) > len(shown):
-            heading.append(f"  turns {len(shown) + 1} to {len(turns)}: under {FEW} sessions, not shown", "not bold dim")
-        sections.append((heading, [_turn(turn, bar) for turn in shown]))
-    return aligned(columns, sections, width)
-
-
-def _turn(turn: Turn, width: int) -> Sequence[str]:
-    counts = (turn.turn, turn.reached, turn.went_on, turn.left, turn.idle, turn.open)
-    interval = percents(turn.hazard_ci or NONE)
-    bar = "█" * round(width * (turn.remaining or 0))
-    return (*(f"{count:,}" for count in counts), percent(turn.hazard), interval, percent(turn.remaining), bar)
-
-
-def _exits(found: Dropoff, width: int) -> Iterator[Text]:
-    sessions = {group.group: group.sessions for group in found.groups}
-    reasons = list(dict.fromkeys(each.exit_reason for each in found.exits))
-    rows = [
-        (
-            reason.replace("_", " "),
-            {
-                each.group: Share(each.share, each.share_ci, sessions[each.group])
-                for each in found.exits
-                if each.exit_reason == reason
-            },
-        )
-        for reason in reasons
-    ]
-    return side_by_side("ended", rows, [group.group for group in found.groups], width)
-
-
-def _latency(found: Dropoff, width: int) -> Iterator[Text]:
-    rows = []
-    for start, end in sorted({each.bucket_ms for each in found.latency}):
-        here = [each for each in found.latency if each.bucket_ms[0] == start]
-        label = f"{start / 1000:g} s and more" if end is None else f"{start / 1000:g} to {end / 1000:g} s"
-        rows.append((label, {each.group: Share(each.left_share, each.left_share_ci, each.responses) for each in here}))
-    return side_by_side("latency", rows, [group.group for group in found.groups], width)
-
-
-def _idle(found: Dropoff, width: int) -> Iterator[Text]:
-    columns = [
-        Cell("", right=False, cut=True),
-        Cell("25 % within"),
-        Cell("median", style="bold"),
-        Cell("75 % within"),
-        Cell("distribution", right=False),
-        Cell("answers"),
-    ]
-    rows = [
-        (
-            line(each.group),
-            brief(each.p25_s),
-            brief(each.median_s),
-            brief(each.p75_s),
-            spark(each.counts),
-            f"{each.answers:,}",
-        )
-        for each in found.idle
-    ]
-    return aligned(columns, [(None, rows)], width)
+    with reading(scope, output.quiet) as sessions:
+        found = reports.dropoff(sessions, by=by, control=control)
+    show("dropoff", sessions, found, output, DRAWINGS[table], by=by)

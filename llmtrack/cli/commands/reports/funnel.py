@@ -1,63 +1,23 @@
-"""`llmtrack funnel`: how many visits get how far."""
+"""`llmtrack funnel`: how many sessions get how far."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Annotated, Any
+from datetime import timedelta
+from typing import Annotated
 
 import typer
 
-from llmtrack.cli.drawing.formats import Column, Format, emit
-from llmtrack.cli.drawing.numbers import brief, change, changes, duration, percent, percents, probability
-from llmtrack.cli.drawing.sections import Cell, aligned
-from llmtrack.cli.drawing.terminal import console, note
-from llmtrack.cli.drawing.text import line
-from llmtrack.cli.options import (
-    AsOf,
-    Bots,
-    By,
-    Control,
-    Device,
-    Experiment,
-    Group,
-    Last,
-    Out,
-    OutputFormat,
-    Quiet,
-    Since,
-    Source,
-    Until,
-    User,
-    filters,
-    length,
-)
-from llmtrack.cli.reading import FILE_WIDTH, UNITS, cautions, cleaning, draw, reading, remarks
-
-if TYPE_CHECKING:
-    from rich.text import Text
-
-    from llmtrack.analysis.funnel.result import Comparison, Funnel
+from llmtrack.cli.drawing.report import show
+from llmtrack.cli.options import By, Control, Output, Scope, length, shared
+from llmtrack.cli.reading import reading
 
 DEFAULT = "visit, prompt, answer=model_response, engaged=selection|copy, again=prompt"
-BAR = (8, 40)  # the least and the most characters of the longest bar
-NUMBERS = 62  # characters of a row beside its step and its bar
-
-COLUMNS = (
-    Column("group", "group"),
-    Column("step", "step"),
-    Column("reached", "reached", "{:,}".format, right=True),
-    Column("of_all", "of all", percent, right=True),
-    Column("of_all_lo", "from", percent, right=True),
-    Column("of_all_hi", "to", percent, right=True),
-    Column("of_previous", "of previous", percent, right=True),
-    Column("median_s", "median", duration, right=True),
-    Column("p90_s", "90 % within", duration, right=True),
-    Column("units", "units", "{:,}".format, right=True),
-)
 
 
+@shared
 def funnel(
+    scope: Scope,
+    output: Output,
     step: Annotated[
         list[str] | None,
         typer.Option("--step", metavar="STEP", help=f"One step, in order; name=event|event. Default: {DEFAULT}"),
@@ -80,43 +40,19 @@ def funnel(
     ] = None,
     by: By = "model_group",
     control: Control = None,
-    source: Source = None,
-    since: Since = None,
-    until: Until = None,
-    last: Last = None,
-    group: Group = None,
-    experiment: Experiment = None,
-    user: User = None,
-    device: Device = None,
-    bots: Bots = False,
-    as_of: AsOf = None,
-    format: OutputFormat = Format.table,
-    out: Out = None,
-    quiet: Quiet = False,
 ) -> None:
-    """Count how many visits get through a sequence of steps, by model group.
+    """Count how many sessions get through a sequence of steps, by model group.
 
     An event is a type with conditions, or any of several: copy|selection, click[target=BUTTON],
     model_response[latency_ms>3000], prompt[text~"(?i)neural"], visit, *. docs/funnel.md has all rules.
 
     Example: llmtrack funnel --step prompt --step 'slow=model_response[latency_ms>3000]' --step 'copy|selection'
     """
-    from llmtrack.reports import funnel as count
+    from llmtrack import reports
+    from llmtrack.cli.drawing.reports.funnel import DRAWING
 
-    now = as_of or datetime.now(UTC)
-    wanted = filters(
-        since=since,
-        until=until,
-        last=last,
-        group=group,
-        experiment=experiment,
-        user=user,
-        device=device,
-        bots=bots,
-        now=now,
-    )
-    with reading(source, wanted, now) as sessions:
-        found = count(
+    with reading(scope, output.quiet) as sessions:
+        found = reports.funnel(
             sessions,
             step,
             unit=unit,  # type: ignore[arg-type] # checked there
@@ -127,120 +63,4 @@ def funnel(
             by=by,  # type: ignore[arg-type]
             control=control,
         )
-        remarks(sessions, quiet)
-        name, read = sessions.source.name, sessions.count
-    if format is Format.table:
-        if read:
-            draw(report(found, by, console().width if out is None else FILE_WIDTH), out)
-        return
-    for warning in found.warnings:
-        note(warning.text, quiet)
-    document = {"command": "funnel", "source": name, "filters": wanted.as_dict(), **found.to_dict()}
-    rows: list[dict[str, Any]] = found.to_frame().to_dict("records")  # type: ignore[assignment] # keys are names
-    emit(rows, COLUMNS, document, format=format, out=out)
-
-
-def report(found: Funnel, by: str, width: int) -> Iterator[Text]:
-    """The lines and tables of a funnel, for a terminal of this width."""
-    from rich.text import Text
-
-    one, several = UNITS[found.unit]
-    asked = {"ordered": "steps in order", "strict": "nothing between the steps", "unordered": "steps in any order"}
-    by_group = "" if by == "none" else f" by {by}"
-    counted = f"{found.units:,} {one if found.units == 1 else several}"
-    yield Text.assemble(
-        ("Funnel", "bold"), f" of {counted}{by_group}: {asked[found.order]}, within {duration(found.window_s)}"
-    )
-    yield from cautions(found.warnings)
-    yield from cleaning(found.excluded, found.repaired)
-    if found.groups:
-        yield Text()
-        yield from _steps(found, several, width)
-        yield Text()
-        yield Text(f"of all: share of all {several} of the group; compare groups by this one", "dim")
-        yield Text("of previous: share of those that did the step before; median, p90: time since it", "dim")
-    tested = [each for each in found.comparisons if each.p is not None]
-    if tested:
-        yield Text()
-        yield from _compared(tested, several, width)
-
-
-def _steps(found: Funnel, several: str, width: int) -> Iterator[Text]:
-    from rich.text import Text
-
-    longest = max(len(line(step.step)) for step in found.groups[0].steps)
-    bar = min(max(width - NUMBERS - longest, BAR[0]), BAR[1])
-    columns = [
-        Cell("step", right=False, cut=True),
-        Cell("", right=False),
-        Cell("of all", style="bold"),
-        *map(Cell, ("95 %", "of previous", "median", "p90", several)),
-    ]
-    sections = []
-    for group in found.groups:
-        heading = Text.assemble((line(group.group), "bold"), (f"  {group.units:,} {several}", "dim"))
-        rows = [
-            (
-                step.step,
-                bars(step.of_all or 0, bar),
-                percent(step.of_all),
-                percents(step.of_all_ci),
-                percent(step.of_previous),
-                brief(step.median_s),
-                brief(step.p90_s),
-                f"{step.reached:,}",
-            )
-            for step in group.steps
-        ]
-        sections.append((heading, rows))
-    return aligned(columns, sections, width)
-
-
-def _compared(tested: Sequence[Comparison], several: str, width: int) -> Iterator[Text]:
-    from rich.text import Text
-
-    columns = [
-        Cell("step", right=False, cut=True),
-        Cell(f"of all {several}", style="bold"),
-        *map(Cell, ("95 %", "p adjusted")),
-        Cell("", right=False),
-    ]
-    sections = []
-    for group in dict.fromkeys(each.group for each in tested):
-        heading = Text.assemble((line(group), "bold"), (f"  against {line(tested[0].control)}", "dim"))
-        rows = [
-            (
-                each.step,
-                change(each.difference, " points"),
-                changes(each.ci, ""),
-                probability(each.p_adjusted),
-                finding(each),
-            )
-            for each in tested
-            if each.group == group
-        ]
-        sections.append((heading, rows))
-    return aligned(columns, sections, width)
-
-
-def finding(each: Comparison) -> Text:
-    """higher, lower or inconclusive, in the words and by the rule of engagement."""
-    from rich.text import Text
-
-    from llmtrack.analysis.stats import verdict
-    from llmtrack.analysis.stats.ratio import NO_INTERVAL, Interval
-
-    low, high = each.ci
-    interval = NO_INTERVAL if low is None or high is None else Interval(low, high)
-    word = verdict("none", interval, NO_INTERVAL, 1.0 if each.p_adjusted is None else each.p_adjusted)
-    return Text(word, "dim" if word == "inconclusive" else "bold")
-
-
-def bars(share: float, width: int) -> str:
-    """A bar of eighths of a character.
-
-    >>> bars(0.5, 4), bars(0.2, 4), bars(0, 4)
-    ('██', '▊', '')
-    """
-    eighths = round(share * width * 8)
-    return "█" * (eighths // 8) + " ▏▎▍▌▋▊▉"[eighths % 8].strip()
+    show("funnel", sessions, found, output, DRAWING, by=by)

@@ -2,212 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
-
 import typer
 
-from llmtrack.cli.drawing.formats import Column, Format, emit
-from llmtrack.cli.drawing.numbers import amount, many, percent, probability
-from llmtrack.cli.drawing.sections import Cell, Row, aligned
-from llmtrack.cli.drawing.terminal import console, note
-from llmtrack.cli.drawing.text import line
-from llmtrack.cli.options import (
-    AsOf,
-    Bots,
-    By,
-    Device,
-    Experiment,
-    Group,
-    Last,
-    Out,
-    OutputFormat,
-    Quiet,
-    Since,
-    Source,
-    Until,
-    User,
-    filters,
-)
-from llmtrack.cli.reading import FILE_WIDTH, cautions, cleaning, draw, reading, remarks
-
-if TYPE_CHECKING:
-    from rich.text import Text
-
-    from llmtrack.analysis.health import Check, Health
+from llmtrack.cli.drawing.report import show
+from llmtrack.cli.options import By, Output, Scope, shared
+from llmtrack.cli.reading import reading
 
 DONE_IN_PART = 3
-MARKS = {"ok": ("ok", "green"), "warning": ("! warning", "bold yellow"), "failed": ("x FAILED", "bold red")}
-TITLES = {"srm": "split of users", "users_in_several_groups": "several groups"}
-UNCHECKED = ("? unchecked", "yellow")
-
-COLUMNS = (
-    Column("check", "check"),
-    Column("status", "status"),
-    Column("value", "share", percent, right=True),
-    Column("p", "p", probability, right=True),
-    Column("finding", "finding", fold=True),
-    Column("threshold", "threshold", fold=True),
-    Column("advice", "what to do", fold=True),
-)
 
 
-def health(
-    by: By = "model_group",
-    source: Source = None,
-    since: Since = None,
-    until: Until = None,
-    last: Last = None,
-    group: Group = None,
-    experiment: Experiment = None,
-    user: User = None,
-    device: Device = None,
-    bots: Bots = False,
-    as_of: AsOf = None,
-    format: OutputFormat = Format.table,
-    out: Out = None,
-    quiet: Quiet = False,
-) -> None:
+@shared
+def health(scope: Scope, output: Output, by: By = "model_group") -> None:
     """Check whether an experiment can be trusted: the split of users, what was lost, and whether groups differ in it.
 
     Exits with 3 when a check failed. docs/reports.md has all checks and thresholds.
 
     Example: llmtrack health --last 7d --experiment production_v1
     """
-    from llmtrack.reports import health as examined
+    from llmtrack import reports
+    from llmtrack.cli.drawing.reports.health import DRAWING
 
-    now = as_of or datetime.now(UTC)
-    wanted = filters(
-        since=since,
-        until=until,
-        last=last,
-        group=group,
-        experiment=experiment,
-        user=user,
-        device=device,
-        bots=bots,
-        now=now,
-    )
-    with reading(source, wanted, now) as sessions:
-        found = examined(sessions, by=by)
-        remarks(sessions, quiet)
-        name = sessions.source.name
-    if format is Format.table:
-        draw(report(found, by, console().width if out is None else FILE_WIDTH), out)
-    else:
-        for warning in found.warnings:
-            note(warning.text, quiet)
-        document = {"command": "health", "source": name, "filters": wanted.as_dict(), "by": by, **_dated(found)}
-        rows: list[dict[str, Any]] = found.to_frame().to_dict("records")  # type: ignore[assignment] # keys are names
-        emit(rows, COLUMNS, document, format=format, out=out)
+    with reading(scope, output.quiet) as sessions:
+        found = reports.health(sessions, by=by)
+    show("health", sessions, found, output, DRAWING, by=by)
     if found.failed:
         raise typer.Exit(DONE_IN_PART)
-
-
-def _dated(found: Health) -> dict[str, Any]:
-    """The result with times instead of epoch ms."""
-    document = found.to_dict()
-    for seen in document["groups"]:
-        for key in ("first_seen", "last_seen"):
-            seen[key] = _time(seen.pop(f"{key}_ms"))
-    return document
-
-
-def _time(ms: float) -> datetime:
-    return datetime.fromtimestamp(ms / 1000, UTC)
-
-
-def report(found: Health, by: str, width: int) -> Iterator[Text]:
-    """The lines and tables of a health check, for a terminal of this width."""
-    from rich.text import Text
-
-    by_group = "" if by == "none" else f" by {by}"
-    counted = f" of {many(found.sessions, 'session')} of {many(found.users, 'user')}{by_group}: "
-    yield Text.assemble(("Health", "bold"), counted, _verdict(found))
-    yield from cautions(found.warnings)
-    yield from cleaning(found.excluded, found.repaired)
-    yield Text()
-    yield from _checks(found, width)
-    for check in found.checks:
-        if check.advice:
-            yield Text()
-            yield from _explained(check)
-    if found.groups:
-        yield Text()
-        yield from _seen(found, width)
-
-
-def _verdict(found: Health) -> Text:
-    from rich.text import Text
-
-    if found.failed:
-        return Text(f"{many(len(found.failed), 'check')} failed", "bold red")
-    warned = sum(check.status == "warning" for check in found.checks)
-    return Text(f"{many(warned, 'warning')}", "yellow") if warned else Text("nothing failed", "green")
-
-
-def _checks(found: Health, width: int) -> Iterator[Text]:
-
-    groups = [group.group for group in found.groups] if len(found.groups) > 1 else []
-    drawn = _table(found, groups, width)
-    if groups and drawn[1].cell_len > width:  # the rule below the header is as wide as the table
-        drawn = _table(found, [], width)
-    return iter(drawn)
-
-
-def _table(found: Health, groups: Sequence[str], width: int) -> list[Text]:
-    from rich.text import Text
-
-    columns = [Cell("check", right=False), Cell("", right=False), Cell("all", style="bold")]
-    columns += [Cell(line(group)) for group in groups]
-    columns += [Cell("p"), Cell("limit", style="dim"), Cell("finding", right=False, optional=1)]
-    rows: list[Row] = []
-    for check in found.checks:
-        shares = {part.group: percent(part.value) for part in check.groups}
-        own = [shares.get(group, "") for group in groups]
-        value = percent(check.value) if check.value is not None else ""
-        p = probability(check.p) if check.p is not None else ""
-        mark = Text(*MARKS.get(check.status, UNCHECKED))
-        rows.append((_title(check), mark, value, *own, p, _limit(check), check.finding))
-    return list(aligned(columns, [(None, rows)], width))
-
-
-def _title(check: Check) -> str:
-    return TITLES.get(check.check) or check.check.replace("_", " ")
-
-
-def _limit(check: Check) -> str:
-    return "p .001" if check.check == "srm" else percent(check.limit)
-
-
-def _explained(check: Check) -> Iterator[Text]:
-    """What was found, where the limit is, and what to do: one line each."""
-    from rich.text import Text
-
-    _, style = MARKS.get(check.status, UNCHECKED)
-    yield Text.assemble((_title(check), style), f": {line(check.finding)}")
-    yield Text(f"  limit: {check.threshold}", "dim")
-    yield Text(f"  do: {check.advice}")
-
-
-def _seen(found: Health, width: int) -> Iterator[Text]:
-    columns = [
-        Cell("group", right=False, cut=True),
-        *map(Cell, ("sessions", "users", "open", "events each", "median")),
-        *(Cell(title, right=False) for title in ("first (UTC)", "last (UTC)")),
-    ]
-    rows: list[Row] = [
-        (
-            line(group.group),
-            f"{group.sessions:,}",
-            f"{group.users:,}",
-            f"{group.open:,}",
-            amount(group.events_per_session, ""),
-            amount(group.events_median, ""),
-            f"{_time(group.first_seen_ms):%m-%d %H:%M}",
-            f"{_time(group.last_seen_ms):%m-%d %H:%M}",
-        )
-        for group in found.groups
-    ]
-    return aligned(columns, [(None, rows)], width)

@@ -43,7 +43,6 @@ def demo(
 
     Example: llmtrack demo
     """
-    from llmtrack.cli.commands.data.replay import replay
     from llmtrack.config import load_settings
     from llmtrack.store.database import embedded
 
@@ -62,13 +61,28 @@ def demo(
     where = f"the database {database} of the embedded server ({settings.data_dir})"
     typer.echo(f"{many(count, 'sample session')} in {where}. One of them:\n")
     source = uri.replace("/?", f"/{database}?")
-    replay(good, instant=True, source=[source])
+    _replay(source, good)
     usual = settings.mongodb_uri is None and (settings.database or _default_database()) == database
     typer.echo(_what_next(good, "" if usual else f" --source '{source}'"))
     if serve and port:
         typer.echo(f"The chat page: http://{HOST}:{port}  (answers come from a built-in text). Ctrl-C ends the demo.")
         sys.stdout.flush()
         _serve(settings, database, port)
+
+
+def _replay(source: str, session_id: str) -> None:
+    from llmtrack.analysis.interaction.timeline import relative
+    from llmtrack.cli.options import Output
+    from llmtrack.cli.replay.show import show
+    from llmtrack.config import load_settings
+    from llmtrack.session.cleaning import one
+    from llmtrack.store.sources.open import open_source
+
+    with open_source(source, load_settings()) as sessions:
+        document = sessions.get(session_id)
+    if document:  # nobody cleared the samples meanwhile
+        visit = one(document, datetime.now(UTC))
+        show(visit, document, list(relative(visit)), Output(), instant=True)
 
 
 def _default_database() -> str:

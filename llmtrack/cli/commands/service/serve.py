@@ -7,7 +7,6 @@ from typing import Annotated
 
 import typer
 
-from llmtrack.cli.drawing.formats import Format
 from llmtrack.cli.drawing.terminal import note
 from llmtrack.config import LogFormat
 
@@ -34,9 +33,10 @@ def serve(
     """
     if check:
         from llmtrack.cli.checks.preflight import preflight
-        from llmtrack.cli.commands.service.doctor import report
+        from llmtrack.cli.checks.table import report
+        from llmtrack.cli.options import Output
 
-        report("serve --check", list(preflight(host, port)), Format.table)
+        report("serve --check", list(preflight(host, port)), Output())
         return
     from llmtrack.collector.server import run
     from llmtrack.collector.telemetry.logs import format_of

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from llmtrack.cli import main
-from llmtrack.cli.commands.data.sessions import KEYS, LAYOUTS, _fitting, shortened
+from llmtrack.cli.commands.data.sessions import KEYS
+from llmtrack.cli.drawing.listing import LAYOUTS, fitting, shortened
 from llmtrack.sample import visits as sample
 from llmtrack.store.database.sessions import Store
 
@@ -110,7 +111,7 @@ def test_the_table_fits_a_terminal_of(
     for row in listed:
         row["start_time"] = datetime.fromisoformat(row["start_time"])
         row["duration_s"] = float("nan") if row["duration_s"] is None else row["duration_s"]
-    layout = _fitting(listed, width)
+    layout = fitting(listed, width)
     assert {"id", "model_group", "duration_s", "prompts", "copies", "exit_reason"} <= {column.key for column in layout}
     cells = [max(len(c.title), *(len(c.show(row[c.key])) for row in listed)) for c in layout if not c.fold]
     assert sum(cells) + 3 * (len(layout) - 1) <= width

@@ -1,0 +1,70 @@
+"""The lines above the numbers: what must be known before them, what was left out and what was mended."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Protocol
+
+from llmtrack.cli.drawing.numbers import many
+from llmtrack.cli.drawing.text import line
+
+if TYPE_CHECKING:
+    from rich.text import Text
+
+_REASONS = {  # one and several; other reasons show as they are called
+    "bots": ("session of a bot", "sessions of bots"),
+    "duplicates": ("duplicate event", "duplicate events"),
+    "out_of_range": ("event out of range", "events out of range"),
+    "event_without_t": ("event without t", "events without t"),
+    "event_without_type": ("event without type", "events without type"),
+    "event_not_an_object": ("event that is no object", "events that are no objects"),
+    "unreadable_user_id": ("session whose user_id is no id", "sessions whose user_id is no id"),
+    "unreadable_model_group": ("session whose model_group is no name", "sessions whose model_group is no name"),
+    "unreadable_experiment_id": ("session whose experiment_id is no name", "sessions whose experiment_id is no name"),
+    "unreadable": ("unreadable document", "unreadable documents"),
+    "sessions_without_user": ("session without a user", "sessions without a user"),
+    "users_in_several_groups": ("user seen in several groups", "users seen in several groups"),
+    "excluded_event": ("unit with an excluded event", "units with an excluded event"),
+    "inversions": ("event out of order", "events out of order"),
+    "end_estimated": ("missing end", "missing ends"),
+    "start_estimated": ("missing start", "missing starts"),
+    "end_before_start": ("end before its start", "ends before their start"),
+    "clock_shifted": ("clock that disagreed", "clocks that disagreed"),
+    "chat_begun_late": ("chat that began after its first prompt", "chats that began after their first prompt"),
+    "negative_latency": ("negative latency", "negative latencies"),
+}
+
+
+class Noted(Protocol):
+    """A warning of a report."""
+
+    @property
+    def code(self) -> str: ...
+    @property
+    def text(self) -> str: ...
+
+
+def cautions(warnings: Sequence[Noted]) -> list[Text]:
+    """A line each for what must be known before the numbers."""
+    from rich.text import Text
+
+    return [Text.assemble(("! ", "bold yellow"), (line(warning.text), "yellow")) for warning in warnings]
+
+
+def cleaning(excluded: Mapping[str, int], repaired: Mapping[str, int]) -> list[Text]:
+    """A dim line each on what was left out and what was mended; none where there was nothing."""
+    from rich.text import Text
+
+    found = (("Left out", excluded), ("Repaired", repaired))
+    told = [(label, [counted(reason, count) for reason, count in counts.items() if count]) for label, counts in found]
+    return [Text(f"{label}: {', '.join(reasons)}", "dim") for label, reasons in told if reasons]
+
+
+def counted(reason: str, count: int) -> str:
+    """What cleaning did, with how many times.
+
+    >>> counted("duplicates", 1), counted("event_without_t", 2)
+    ('1 duplicate event', '2 events without t')
+    """
+    one, more = _REASONS.get(reason, (reason.replace("_", " "),) * 2)
+    return many(count, one, more)

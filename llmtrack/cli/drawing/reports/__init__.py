@@ -1,0 +1,1 @@
+"""What each report draws on a terminal, one file a report."""

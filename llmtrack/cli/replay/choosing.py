@@ -1,0 +1,59 @@
+"""Which session is meant: a session_id, the start of one, or "last"."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from llmtrack.cli.drawing.numbers import many
+from llmtrack.cli.drawing.text import line
+from llmtrack.errors import LlmtrackError, UnknownSession
+
+if TYPE_CHECKING:
+    from llmtrack.session.document import Head
+    from llmtrack.session.filters import Filters
+    from llmtrack.store.sources.open import Source
+
+LAST = "last"
+CANDIDATES = 8  # an ambiguous prefix names so many
+
+
+def choose(sessions: Source, wanted: str, among: Filters) -> dict[str, Any]:
+    """The document that `wanted` names: a session_id, a prefix that only one has, or "last" (the newest `among` all).
+
+    Raises UnknownSession when there is none, LlmtrackError naming the candidates when there are several.
+    """
+    if wanted == LAST:
+        newest = sessions.newest(among.listed())
+        if not newest:
+            from llmtrack.cli.drawing.empty import why_empty
+
+            raise UnknownSession(why_empty(sessions, among))
+        session_id = newest[0].session_id
+    elif document := sessions.get(wanted):
+        return document
+    else:
+        heads = sessions.find(wanted, limit=CANDIDATES + 1)
+        if not heads:
+            raise UnknownSession(
+                f'No session starts with "{wanted}".{_unread(sessions)}', "Try: llmtrack sessions --last 7d"
+            )
+        if len(heads) > 1:
+            raise LlmtrackError(_ambiguous(wanted, heads))
+        session_id = heads[0].session_id
+    document = sessions.get(session_id)
+    if document is None:
+        raise UnknownSession(f'Session "{session_id}" is gone.', "Try: llmtrack sessions")
+    return document
+
+
+def _unread(sessions: Source) -> str:
+    """What could not be read may be what was looked for."""
+    count = sessions.unreadable.total()
+    return f" {many(count, 'document')} could not be read: {sessions.unreadable.named[0]}." if count else ""
+
+
+def _ambiguous(wanted: str, heads: Sequence[Head]) -> str:
+    rows = [f"{head.session_id}  {head.start_time:%Y-%m-%d %H:%M}" for head in heads[:CANDIDATES]]
+    rows += ["…"] if len(heads) > CANDIDATES else []
+    return "\n".join([f'Several sessions start with "{wanted}". Give more of the id:', *map(line, rows)])
