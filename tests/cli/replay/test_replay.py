@@ -67,7 +67,7 @@ SEED_TOLD = """\
    model  gpt-4o-mini
   device  desktop, Chrome on macOS, 1920 by 1080 px
     when  Sun 27 Oct 2024, 10:00:00 to 10:15:30 UTC
-  length  15 min 30 s
+  length  15.5 min
   events  6: 1 prompt, 1 answer, 1 copy, 1 selection, 1 scroll, 1 activity change
 repaired  the clock of its events disagreed with its start: all were shifted to begin there
 
@@ -83,9 +83,9 @@ repaired  the clock of its events disagreed with its start: all were shifted to 
           ⋯ read 2.5 s
   0:15.0  selected “supervised learning”
   0:16.0  copied “supervised learning”
-          ⋯ away 15 min 14 s
+          ⋯ away 15.2 min
  15:30.0  the visit ended after copying or selecting something
-          active 14 s, of it reading 3.5 s, waiting 2.5 s, the rest 15 min 14 s
+          active 13.5 s, of it reading 3.5 s, waiting 2.5 s, the rest 15.2 min
 """
 
 ATTACK = "\x1b[2J\x1b]8;;https://evil.example\x07\x9b31m\u202e\x00\r"
@@ -345,7 +345,7 @@ def test_a_part_of_a_visit(
 
 
 def test_a_type_that_is_not_there_is_remarked(jsonl: Callable[..., str], capsys: pytest.CaptureFixture[str]) -> None:
-    assert told(capsys, "last", "--source", jsonl(SEED), "--only", "prompt,bogus")[2] == "This visit has no bogus.\n"
+    assert told(capsys, "last", "--source", jsonl(SEED), "--only", "prompt,bogus")[2] == "This session has no bogus.\n"
     assert told(capsys, "last", "--source", jsonl(SEED), "--only", "prompt,bogus", "--quiet")[2] == ""
     code, _, err = told(capsys, "last", "--source", jsonl(SEED), "--from", "bogus")
     assert (code, err.partition("this visit.")[0]) == (1, "llmtrack: No event 'bogus' in ")

@@ -119,12 +119,12 @@ def test_columns_are_chosen_and_ordered(source: str) -> None:
 
 def test_texts_are_not_read_when_no_column_needs_them(source: str, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[Any] = []
-    original = Sessions.frames
-    monkeypatch.setattr(Sessions, "frames", lambda self, fields: asked.append(fields) or original(self, fields))
+    original = Sessions.cleaned
+    monkeypatch.setattr(Sessions, "cleaned", lambda self, fields: asked.append(fields) or original(self, fields))
     exported("sessions", source, "--columns", "session_id,prompts")
     exported("events", source, "--columns", "session_id,type,scrollY")
     exported("turns", source, "--columns", "turn,waited_s")
-    assert asked[1] == ("chat_session_id", "scrollY")  # the order of events hangs on their chats
+    assert asked[1] == ("chat_session_id", "scrollY")  # the order of events depends on their chats
     assert not {"text", "selected_text"} & {field for fields in asked for field in fields}
 
 

@@ -56,7 +56,7 @@ def test_a_seed_shaped_document_is_stored_as_it_is(capsys: pytest.CaptureFixture
 def test_indexes_are_made_first(capsys: pytest.CaptureFixture[str], store: Store) -> None:
     store.sessions.drop()
     run(capsys, write("seed.jsonl", SEED_SHAPED))
-    assert len(store.sessions.index_information()) == 6
+    assert len(store.sessions.index_information()) == 7
 
 
 def test_what_could_not_be_read_is_named_and_the_exit_code_is_3(
