@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+from scipy import special
 
 from llmtrack.analysis.experiment.metrics import Floats, ResponseMetric, Rows, UserSums
 from llmtrack.analysis.stats import (
@@ -18,19 +19,21 @@ from llmtrack.analysis.stats import (
     compare_bootstrap,
     div,
     km_median,
-    permutation_p,
+    permutation_test,
     pseudo_observations,
     quantile,
     ratio,
+    share_difference,
 )
-from llmtrack.analysis.stats.ratio import NO_INTERVAL
+from llmtrack.analysis.stats.ratio import NO_INTERVAL, with_zero
 
 Mask = npt.NDArray[np.bool_]
 
 # Under this many users the variance itself is a guess: numbers, no inference.
 MIN_USERS = 30
-# Under this many effective users the normal curve is not trusted: p comes from permutations.
+# Under this many effective users, or so little of what varies in the smaller arm, the normal curve is not trusted.
 MIN_N_EFF = 100
+MIN_VARIED = 30
 
 
 class Options(NamedTuple):
@@ -77,23 +80,58 @@ def sums_arm(sums: UserSums, arm: Rows, group: int) -> SumsArm:
 
 
 def compare_sums(control: SumsArm, treatment: SumsArm, options: Options) -> Outcome:
-    """Welch's test on the delta method; a permutation p where few users carry the weight."""
+    """Welch's test on the delta method; a permutation of users and its inversion where the normal curve may fail."""
     difference = compare(control.estimate, treatment.estimate, options.alpha)
     if min(control.users, treatment.users) < MIN_USERS:
         untested = Difference(
             difference.difference, NO_INTERVAL, difference.lift, NO_INTERVAL, math.nan, math.nan, math.nan
         )
         return Outcome(untested, "none")
-    if options.permutations and min(control.estimate.n_eff, treatment.estimate.n_eff) < MIN_N_EFF:
-        p = permutation_p(
-            np.concatenate([control.numerator, treatment.numerator]),
-            np.concatenate([control.denominator, treatment.denominator]),
-            np.repeat([False, True], [len(control.numerator), len(treatment.numerator)]),
-            permutations=options.permutations,
-            seed=options.seed,
-        )
-        return Outcome(difference._replace(p=p), "permutation")
+    if options.permutations and not _is_normal(control, treatment):
+        return Outcome(_permuted(control, treatment, difference, options), "permutation")
     return Outcome(difference, "welch")
+
+
+def _is_normal(control: SumsArm, treatment: SumsArm) -> bool:
+    """Whether a t distribution describes both arms' ratios: enough users, and enough of them that vary.
+
+    (Σe²)² / Σe⁴ is how many users carry the residuals e; a rare success or one heavy user makes it small. The smaller
+    arm gets its share of them.
+    """
+    if min(control.estimate.n_eff, treatment.estimate.n_eff) < MIN_N_EFF:
+        return False
+    if not min(control.estimate.variance, treatment.estimate.variance) > 0:
+        return False
+    num = np.concatenate([control.numerator, treatment.numerator])
+    den = np.concatenate([control.denominator, treatment.denominator])
+    squares = (num - div(float(num.sum()), float(den.sum())) * den) ** 2
+    varied = div(float(squares.sum()) ** 2, float(squares @ squares))
+    return varied * min(control.users, treatment.users) / (control.users + treatment.users) >= MIN_VARIED
+
+
+def _permuted(control: SumsArm, treatment: SumsArm, difference: Difference, options: Options) -> Difference:
+    found = permutation_test(
+        np.concatenate([control.numerator, treatment.numerator]),
+        np.concatenate([control.denominator, treatment.denominator]),
+        np.repeat([False, True], [len(control.numerator), len(treatment.numerator)]),
+        permutations=options.permutations,
+        seed=options.seed,
+        alpha=options.alpha,
+    )
+    interval, lift = found.interval, difference.lift_ci
+    shares = all(
+        bool((arm.numerator >= 0).all() and (arm.numerator <= arm.denominator).all()) for arm in (control, treatment)
+    )
+    if shares and not {0.0, 1.0}.isdisjoint((control.estimate.value, treatment.estimate.value)):
+        # Users of an arm that never or always does something are no measure of how it varies.
+        interval = share_difference(
+            (control.numerator, control.denominator), (treatment.numerator, treatment.denominator), options.alpha
+        )
+    if found.p > options.alpha:
+        interval, lift = with_zero(interval), with_zero(lift)
+    half = (interval.hi - interval.lo) / 2
+    error = half / float(special.ndtri(1 - options.alpha / 2))
+    return difference._replace(p=found.p, difference_ci=interval, lift_ci=lift, standard_error=error, df=math.inf)
 
 
 class Responses(NamedTuple):

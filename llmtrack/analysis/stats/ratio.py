@@ -22,6 +22,11 @@ class Interval(NamedTuple):
 NO_INTERVAL = Interval(math.nan, math.nan)
 
 
+def with_zero(interval: Interval) -> Interval:
+    """The interval, long enough to hold 0; none stays none."""
+    return interval if math.isnan(interval.lo) else Interval(min(interval.lo, 0.0), max(interval.hi, 0.0))
+
+
 class Ratio(NamedTuple):
     """Σ numerator / Σ denominator over the users of one arm.
 

@@ -52,3 +52,21 @@ def share_interval(successes: npt.ArrayLike, trials: npt.ArrayLike, alpha: float
         z, t = special.ndtri(1 - alpha / 2), special.stdtrit(r.users - 1, 1 - alpha / 2)
         effective = min(spread / r.variance if r.variance > 0 else math.inf, r.denominator) * float(z / t) ** 2
     return wilson(r.value * effective, effective, alpha)
+
+
+def share_difference(
+    control: tuple[npt.ArrayLike, npt.ArrayLike], treatment: tuple[npt.ArrayLike, npt.ArrayLike], alpha: float = 0.05
+) -> Interval:
+    """The interval of the difference of two shares (successes and trials of each user) from those of both.
+
+    Holds also where a share is 0 or 1. Source: Newcombe (1998), "Interval estimation for the difference between
+    independent proportions", method 10.
+
+    >>> [round(end, 4) for end in share_difference(([0] * 60, [1] * 60), ([1] * 60, [1] * 60))]
+    [0.9149, 1.0]
+    """
+    (p0, (lo0, hi0)), (p1, (lo1, hi1)) = (
+        (ratio(*arm).value, share_interval(*arm, alpha)) for arm in (control, treatment)
+    )
+    lo = p1 - p0 - math.hypot(p1 - lo1, hi0 - p0)
+    return Interval(max(lo, -1.0), min(p1 - p0 + math.hypot(hi1 - p1, p0 - lo0), 1.0))
