@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +21,15 @@ import numpy as np
 import pandas as pd
 
 from llmtrack.analysis.frames import Frames
-from llmtrack.analysis.funnel.report import funnel
+from llmtrack.analysis.funnel.report import Funnel
+from llmtrack.analysis.report import ReportSettings
+from llmtrack.session.cleaning import Cleaned
 
 SIZES = (100_000, 1_000_000, 10_000_000)
 PER_SESSION = 25
 TYPES = ["scroll", "click", "activity", "prompt", "model_response", "selection", "copy", "new_chat"]
 SHARES = [0.5, 0.14, 0.08, 0.1, 0.1, 0.04, 0.03, 0.01]
-STEPS = ["prompt", "model_response", "copy", "again=prompt"]
+STEPS = ("prompt", "model_response", "copy", "again=prompt")
 WINDOW_S = 24 * 60 * 60.0
 
 SQL = """
@@ -67,6 +70,22 @@ def synthetic(n_events: int) -> Frames:
     return Frames(sessions, events, {}, {})
 
 
+def columns(found: Frames) -> Cleaned:
+    """The same as a source delivers it."""
+    events, kinds = found.events, found.events["type"].cat
+    return Cleaned(
+        sessions={str(key): found.sessions[key].to_numpy() for key in found.sessions},
+        session=events["session"].to_numpy(),
+        pos=np.arange(len(events)),
+        t=events["t"].to_numpy(),
+        type_codes=kinds.codes.to_numpy(),
+        types=list(kinds.categories),
+        data={},
+        excluded={},
+        repaired={},
+    )
+
+
 def plain(frames: Frames) -> Any:
     """What an analyst would write: the earliest event of each step after that of the step before."""
     events = frames.events
@@ -90,11 +109,18 @@ def duck(frames: Frames) -> Any:
     return time.perf_counter() - begin
 
 
+def counted(frames: Frames, report: Funnel) -> Any:
+    cleaned = columns(frames)
+    begin = time.perf_counter()
+    report.finish([report.pick(cleaned)], ReportSettings(now=datetime.now(UTC)))
+    return time.perf_counter() - begin
+
+
 TOOLS: dict[str, Callable[[Frames], Any]] = {
-    "llmtrack": lambda frames: funnel(frames, STEPS, window_s=WINDOW_S),
-    "llmtrack strict": lambda frames: funnel(frames, STEPS, window_s=WINDOW_S, order="strict"),
-    "llmtrack unordered": lambda frames: funnel(frames, STEPS, window_s=WINDOW_S, order="unordered"),
-    "llmtrack users": lambda frames: funnel(frames, STEPS, window_s=WINDOW_S, unit="user"),
+    "llmtrack": lambda frames: counted(frames, Funnel(steps=STEPS, window_s=WINDOW_S)),
+    "llmtrack strict": lambda frames: counted(frames, Funnel(steps=STEPS, window_s=WINDOW_S, order="strict")),
+    "llmtrack unordered": lambda frames: counted(frames, Funnel(steps=STEPS, window_s=WINDOW_S, order="unordered")),
+    "llmtrack users": lambda frames: counted(frames, Funnel(steps=STEPS, window_s=WINDOW_S, unit="user")),
     "pandas groupby": plain,
     "duckdb": duck,
 }

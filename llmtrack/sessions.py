@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, Literal, Self, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, Literal, Self, TypedDict, TypeVar, Unpack
 
 from llmtrack.config import Settings, load_settings
 from llmtrack.errors import UsageError
@@ -17,10 +17,11 @@ from llmtrack.store.sources.open import Filters, Source, open_source
 if TYPE_CHECKING:
     import pandas as pd
 
-    from llmtrack.analysis.frames import Frames
-
+    from llmtrack.analysis.parts import Part
+    from llmtrack.analysis.report import Report, ReportSettings
 
 Table = Literal["sessions", "events", "turns"]
+Finding = TypeVar("Finding")
 
 
 class Where(TypedDict, total=False):
@@ -42,9 +43,7 @@ class Where(TypedDict, total=False):
 class Sessions:
     """Sessions of a source, read anew by each call; what `llmtrack.open` returns.
 
-    `count` sessions came of the last reading; `excluded` and `repaired` count what it left out and mended, by reason
-    (documents that could not be read are among `excluded`). `now` decides which sessions are still open, and what
-    "last" counts back from.
+    `now` decides which sessions are still open, and what "last" counts back from.
     """
 
     def __init__(
@@ -53,9 +52,6 @@ class Sessions:
         self.source, self.settings = source, settings
         self.filters = filters or Filters()
         self.now = now or datetime.now(UTC)
-        self.count = 0
-        self.excluded: Counter[str] = Counter()
-        self.repaired: Counter[str] = Counter()
 
     def __enter__(self) -> Self:
         return self
@@ -78,53 +74,66 @@ class Sessions:
         wanted = {**{key: getattr(self.filters, key) for key in Filters.__slots__}, **_filters(where, self.now)}
         return Sessions(self.source, self.settings, Filters(**wanted), self.now)
 
-    def frames(self, fields: Iterable[str] | None = ()) -> Iterator[Frames]:
-        """The batches of `cleaned` as tables."""
-        from llmtrack.analysis.frames import frames
+    def run(self, report: Report[Finding]) -> Finding:
+        """The result of a report on these sessions."""
+        return report.finish(self.parts(report), self.report_settings())
 
-        return map(frames, self.cleaned(fields))
+    def parts(self, report: Report[Any]) -> Iterator[Part]:
+        """What a report picks of each batch of these sessions."""
+        return map(report.pick, self.cleaned(report.fields))
+
+    def report_settings(self) -> ReportSettings:
+        """What a report must know of these sessions beside themselves."""
+        from llmtrack.analysis.report import ReportSettings
+
+        named = self.settings.experiments.items()
+        weights = {name: {group.name: group.weight for group in experiment.groups} for name, experiment in named}
+        return ReportSettings(now=self.now, weights=weights)
 
     def cleaned(self, fields: Iterable[str] | None = ()) -> Iterator[Cleaned]:
-        """Clean batches of sessions with these data fields of their events (None: whole data objects)."""
-        self.count = 0
-        self.excluded.clear()
-        self.repaired.clear()
+        """Clean batches of sessions (at least one) with these data fields of their events (None: whole data objects).
+
+        What could not be read is told with the last one.
+        """
+        waiting: Cleaned | None = None
         for batch in self.source.batches(self.filters, fields):
+            if waiting is not None:
+                yield waiting
+            bots = 0
             if not self.filters.with_bots:
                 batch, bots = without_bots(batch)
-                if bots:
-                    self.excluded["bots"] += bots
-            cleaned = clean(batch, self.now)
-            self.count += len(cleaned)
-            self.excluded.update(cleaned.excluded)
-            self.repaired.update(cleaned.repaired)
-            yield cleaned
-        self.excluded.update(self.source.unreadable)
+            waiting = clean(batch, self.now)
+            if bots:
+                waiting = replace(waiting, excluded={**waiting.excluded, "bots": bots})
+        if waiting is not None:
+            yield replace(waiting, unreadable=self.source.unreadable)
 
     def tables(self, table: Table, columns: Sequence[str] | None = None) -> Iterator[pd.DataFrame]:
         """A table of docs/export.md, batch by batch. Raises UsageError when a column does not exist."""
-        from llmtrack.analysis.export import tables as export
+        from llmtrack.analysis.export.tables import Export, rows_of
 
-        chosen = export.choose(table, columns)
-        for batch in self.cleaned(export.fields(table, chosen)):
-            yield export.build(table, batch, chosen)
+        report = Export(table=table, columns=None if columns is None else tuple(columns))
+        return map(rows_of, self.parts(report))
 
     def sessions(self, columns: Sequence[str] | None = None, **where: Unpack[Where]) -> pd.DataFrame:
-        """A row a session with all its numbers; the columns are those of docs/export.md."""
-        return self.where(**where)._whole("sessions", columns)
+        """A row a session with all its numbers; the columns are those of docs/export.md.
+
+        `attrs["excluded"]` and `attrs["repaired"]` of each table tell what was left out and mended.
+        """
+        return self.where(**where)._table("sessions", columns)
 
     def events(self, columns: Sequence[str] | None = None, **where: Unpack[Where]) -> pd.DataFrame:
         """A row an event; the columns are those of docs/export.md. Texts are not read when no column needs them."""
-        return self.where(**where)._whole("events", columns)
+        return self.where(**where)._table("events", columns)
 
     def turns(self, columns: Sequence[str] | None = None, **where: Unpack[Where]) -> pd.DataFrame:
         """A row a turn, a prompt with its answer; the columns are those of docs/export.md."""
-        return self.where(**where)._whole("turns", columns)
+        return self.where(**where)._table("turns", columns)
 
-    def _whole(self, table: Table, columns: Sequence[str] | None) -> pd.DataFrame:
-        import pandas as pd
+    def _table(self, table: Table, columns: Sequence[str] | None) -> pd.DataFrame:
+        from llmtrack.analysis.export.tables import Export
 
-        return pd.concat(self.tables(table, columns), ignore_index=True)
+        return self.run(Export(table=table, columns=None if columns is None else tuple(columns))).to_frame()
 
 
 def open(source: str | Sequence[str] | None = None, *, now: moments.When | None = None) -> Sessions:

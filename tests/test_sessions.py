@@ -106,15 +106,14 @@ def test_tables_agree_with_each_other(sessions: llmtrack.Sessions) -> None:
     assert (events["time"].astype("int64") == events["t"]).all()
 
 
-def test_counts_of_the_last_reading_are_kept(sessions: llmtrack.Sessions, documents: list[Document]) -> None:
+def test_a_table_tells_what_was_left_out_and_mended(sessions: llmtrack.Sessions, documents: list[Document]) -> None:
     path = Path("visits.jsonl")
     path.write_text(path.read_text() + "oops\n")
     found = sessions.sessions(columns=["session_id"])
-    assert sessions.count == len(found) == len(documents)
-    assert sessions.excluded["unreadable"] == 1
-    assert sessions.repaired["inversions"] > 0
-    sessions.sessions(columns=["session_id"])
-    assert sessions.excluded["unreadable"] == 1
+    assert len(found) == len(documents)
+    assert found.attrs["excluded"]["unreadable"] == 1
+    assert found.attrs["repaired"]["inversions"] > 0
+    assert sessions.sessions(columns=["session_id"]).attrs["excluded"]["unreadable"] == 1
 
 
 def test_reports_have_frames(sessions: llmtrack.Sessions) -> None:
@@ -127,7 +126,26 @@ def test_reports_have_frames(sessions: llmtrack.Sessions) -> None:
         found = report(sessions, group="fast-3b")
         assert len(found.to_frame()) > 0
         assert "unreadable" not in found.excluded
+        assert "<table" in found._repr_html_()
     assert llmtrack.false_positives(sessions, 1).runs == 1
+
+
+def test_a_notebook_shows_warnings_and_peoples_words_as_words(sessions: llmtrack.Sessions) -> None:
+    shown = llmtrack.engagement(sessions)._repr_html_()
+    assert "Engagement" in shown
+    assert "⚠ No configured weights" in shown
+    hostile = Path("hostile.jsonl")
+    asked: Document = {"session_id": "s", "start_time": 1_790_000_000_000, "end_time": 1_790_000_060_000}
+    text = "<script>alert(1)</script>"
+    events = [
+        (0, "prompt", {"text": text}),
+        (9, "model_response", {"text": "so"}),
+        (12, "copy", {"selected_text": "so"}),
+    ]
+    asked["events"] = [{"t": 1_790_000_000_000 + 1000 * t, "type": kind, "data": data} for t, kind, data in events]
+    shown = llmtrack.queries(llmtrack.open(as_jsonl(hostile, [asked])))._repr_html_()
+    assert "&lt;script&gt;" in shown
+    assert "<script>" not in shown
 
 
 def test_a_mongodb_uri_works_as_it_stands(documents: list[Document], store: Store, mongodb_uri: str) -> None:

@@ -3,34 +3,28 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
-from collections.abc import Iterable
-from datetime import datetime
-from typing import Any, Final, NamedTuple
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from llmtrack.analysis.experiment.users import (
-    MIN_USERS,
-    Comparison,
-    Note,
-    Pair,
-    People,
-    Weights,
-    number,
-    pair,
-    people,
-    renumbered,
-)
-from llmtrack.analysis.frames import table as as_table
+from llmtrack.analysis.experiment.inference import MIN_USERS
+from llmtrack.analysis.experiment.population import check
+from llmtrack.analysis.experiment.users import People, identity, people
 from llmtrack.analysis.interaction.events import Rows, given
+from llmtrack.analysis.parts import Part, compact, merge
+from llmtrack.analysis.result import Comparison, Note, Pair, Result, number, pair
 from llmtrack.analysis.stats import div, quantile, ratio, winsorise
 from llmtrack.session.batch import Bools, Ints
 from llmtrack.session.cleaning import OPEN_MS, Cleaned
+from llmtrack.session.tally import Tally
 from llmtrack.session.values import Floats
 
-FIELDS: Final = ("chat_session_id", "error", "text")
+if TYPE_CHECKING:
+    from llmtrack.analysis.report import ReportSettings
+
 BINS: Final[dict[str, tuple[int, ...]]] = {  # where each bar of a distribution begins; the last one is open
     "turns": (1, 2, 3, 4, 5, 6, 8, 11),
     "messages": (1, 3, 5, 7, 9, 13, 21),
@@ -78,114 +72,98 @@ class Group(NamedTuple):
     words: Length
 
 
-class Chats(NamedTuple):
-    """The result of `chats`."""
+@dataclass(frozen=True, kw_only=True)
+class ChatsResult(Result):
+    """How long chats are."""
+
+    title: ClassVar = "Length of chats"
+    columns: ClassVar = (
+        "group", "metric", "chats", "users", "mean", "mean_lo", "mean_hi", "median", "p90",
+        "difference", "difference_lo", "difference_hi", "p_adjusted",
+    )  # fmt: skip
 
     control: str | None
     chats: int
     users: int
     groups: list[Group]
     comparisons: list[Comparison]
-    excluded: dict[str, int]
-    repaired: dict[str, int]
-    warnings: list[Note]
 
-    def to_dict(self) -> dict[str, Any]:
-        """Plain dicts and lists, as `--format json` prints them after command, source and filters."""
-        return {
-            **self._asdict(),
-            "groups": [_plain(group) for group in self.groups],
-            "comparisons": [each._asdict() for each in self.comparisons],
-            "warnings": [each._asdict() for each in self.warnings],
-        }
-
-    def to_frame(self) -> pd.DataFrame:
-        """A row a group and metric, with its difference from the control; intervals as two columns each."""
+    def records(self) -> Iterator[dict[str, Any]]:
+        """A row a group and metric, with its difference from the control."""
         contrasts = {(each.group, each.metric): each for each in self.comparisons}
-        rows = []
         for group in self.groups:
             for metric in METRICS:
                 length: Length = getattr(group, metric)
                 found = contrasts.get((group.group, metric))
-                lo, hi = length.ci or (None, None)
-                d_lo, d_hi = (found and found.difference_ci) or (None, None)
-                rows.append(
-                    {
-                        "group": group.group,
-                        "metric": metric,
-                        "chats": length.chats,
-                        "users": group.users,
-                        "mean": length.mean,
-                        "mean_lo": lo,
-                        "mean_hi": hi,
-                        "median": length.median,
-                        "p90": length.p90,
-                        "difference": found.difference if found else None,
-                        "difference_lo": d_lo,
-                        "difference_hi": d_hi,
-                        "p_adjusted": found.p_adjusted if found else None,
-                    }
-                )
-        return pd.DataFrame(rows, columns=list(FRAME))
+                yield {
+                    "group": group.group,
+                    "metric": metric,
+                    "chats": length.chats,
+                    "users": group.users,
+                    "mean": length.mean,
+                    "mean_ci": length.ci,
+                    "median": length.median,
+                    "p90": length.p90,
+                    "difference": found.difference if found else None,
+                    "difference_ci": found.difference_ci if found else None,
+                    "p_adjusted": found.p_adjusted if found else None,
+                }
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain dicts and lists, as `--format json` prints them after command, source and filters."""
+        found = super().to_dict()
+        for group in found["groups"]:
+            for metric in METRICS:
+                bars = group[metric]["distribution"]
+                group[metric]["distribution"] = [{"from": bar.pop("from_"), **bar} for bar in bars]
+        return found
 
 
-FRAME: Final = (
-    "group", "metric", "chats", "users", "mean", "mean_lo", "mean_hi", "median", "p90",
-    "difference", "difference_lo", "difference_hi", "p_adjusted",
-)  # fmt: skip
+@dataclass(frozen=True, kw_only=True)
+class Chats:
+    """How long chats are, by group. Those active under 30 min ago wait: they may go on.
 
-
-def _plain(group: Group) -> dict[str, Any]:
-    lengths: dict[str, Any] = {metric: getattr(group, metric)._asdict() for metric in METRICS}
-    for length in lengths.values():
-        bars = (each._asdict() for each in length["distribution"])
-        length["distribution"] = [{"from": bar.pop("from_"), **bar} for bar in bars]
-    return {**group._asdict(), **lengths}
-
-
-def chats(
-    batches: Cleaned | Iterable[Cleaned],
-    now: datetime,
-    *,
-    by: str = "model_group",
-    control: str | None = None,
-    weights: Weights | None = None,
-) -> Chats:
-    """The chats of clean sessions, or of batches of them, read with FIELDS; those active 30 min before `now` wait.
-
-    A chat is a user's chat_session_id; what a visit without any says is a chat of its own. Its group is that of its
-    first visit. `weights`: those of each configured experiment. Raises UsageError for an unknown grouping or control.
+    A chat is a user's chat_session_id; what a session without any says is a chat of its own. Its group is that of its
+    first session. Raises UsageError for an unknown grouping or control.
     """
-    excluded: Counter[str] = Counter()
-    repaired: Counter[str] = Counter()
-    sessions, parts = [], []
-    for cleaned in [batches] if isinstance(batches, Cleaned) else batches:
-        excluded.update(cleaned.excluded)
-        repaired.update(cleaned.repaired)
-        sessions.append(as_table(cleaned.sessions))
-        parts.append(pick(cleaned))
-    table, pieces = renumbered(sessions, parts)
-    who = people(table, by, control, weights)
-    found = _whole(pieces, who)
-    fresh = found["active_t"] > now.timestamp() * 1000 - OPEN_MS
-    mute = ~fresh & (found["turns"] == 0)
-    excluded.update({"chats_going_on": int(fresh.sum()), "chats_without_prompt": int(mute.sum())})
-    kept, going = found[~fresh & ~mute], found.loc[fresh, "row"].to_numpy(dtype=np.int64)
-    counted = _Counted(who, kept)
-    return Chats(
-        who.control_name,
-        len(kept),
-        int(kept["user_id"].nunique()),
-        [counted.group(group, int((who.arms.arm[going] == group).sum())) for group in range(len(who.groups))],
-        who.compare({metric: counted.sums(metric) for metric in METRICS}),
-        {**excluded, **who.excluded},
-        dict(repaired),
-        [*who.warnings, *_notes(kept)],
-    )
+
+    by: str = "model_group"
+    control: str | None = None
+
+    fields: ClassVar = ("chat_session_id", "error", "text")
+
+    def __post_init__(self) -> None:
+        check(self.by)
+
+    def pick(self, cleaned: Cleaned) -> Part:
+        """A row a session, and a row a chat in it."""
+        return Part(identity(cleaned, self.by), {"chats": compact(pieces(cleaned))}, Tally.of(cleaned))
+
+    def finish(self, parts: Iterable[Part], settings: ReportSettings) -> ChatsResult:
+        """The chats of all parts."""
+        whole = merge(parts)
+        who = people(whole.sessions, self.by, self.control, settings.weights)
+        found = _whole(whole.tables["chats"], who)
+        fresh = found["active_t"] > settings.now.timestamp() * 1000 - OPEN_MS
+        mute = ~fresh & (found["turns"] == 0)
+        kept, going = found[~fresh & ~mute], found.loc[fresh, "row"].to_numpy(dtype=np.int64)
+        counted = _Counted(who, kept)
+        left_out = {"chats_going_on": int(fresh.sum()), "chats_without_prompt": int(mute.sum())}
+        return ChatsResult(
+            control=who.control_name,
+            chats=len(kept),
+            users=int(kept["user_id"].nunique()),
+            groups=[
+                counted.group(group, int((who.arms.arm[going] == group).sum())) for group in range(len(who.groups))
+            ],
+            comparisons=who.compare({metric: counted.sums(metric) for metric in METRICS}),
+            warnings=[*who.warnings, *_notes(kept)],
+            tally=whole.tally.with_excluded({**left_out, **who.excluded}),
+        )
 
 
-def pick(cleaned: Cleaned) -> pd.DataFrame:
-    """A row a chat in a visit: session, chat (its name, None without one), and numbers of what was said in it.
+def pieces(cleaned: Cleaned) -> pd.DataFrame:
+    """A row a chat in a session: session, chat (its name, None without one), and numbers of what was said in it.
 
     turns (prompts), messages (prompts and answers), words (NaN where a text is not stored), first_t and last_t (of the
     messages and errors), active_t (of any event; epoch ms).
@@ -209,16 +187,16 @@ def pick(cleaned: Cleaned) -> pd.DataFrame:
     table = pd.DataFrame(
         {
             "session": chat // len(names),
-            "chat": pd.Series(named, dtype=object),
-            "turns": count(rows.prompt),
-            "messages": count(message),
+            "chat": pd.Series(named, dtype="str"),
+            "turns": count(rows.prompt).astype(np.int64),
+            "messages": count(message).astype(np.int64),
             "words": count(message, _words(rows, message)),
             "first_t": extreme(said, np.minimum, np.inf),
             "last_t": extreme(said, np.maximum, -np.inf),
             "active_t": extreme(np.ones(len(rows), dtype=bool), np.maximum, -np.inf),
         }
     )
-    return table[count(said) > 0]
+    return table[count(said) > 0].reset_index(drop=True)
 
 
 def _words(rows: Rows, message: Bools) -> Floats:
@@ -276,7 +254,14 @@ class _Counted:
         users = len(np.unique(self._row[mine]))
         visits = div(float(self._chats["visits"].to_numpy()[mine].sum()), int(mine.sum()))
         lengths = {metric: self._length(metric, group, mine) for metric in METRICS}
-        return Group(self.who.groups[group], int(mine.sum()), users, censored, number(visits), **lengths)
+        return Group(
+            group=self.who.groups[group],
+            chats=int(mine.sum()),
+            users=users,
+            censored=censored,
+            sessions_per_chat=number(visits),
+            **lengths,
+        )
 
     def _length(self, metric: str, group: int, mine: Bools) -> Length:
         numerator, denominator = (sums[self.who.arms.arm == group] for sums in self.sums(metric))
@@ -285,19 +270,22 @@ class _Counted:
         values = self._raw[metric][mine]
         values = values[~np.isnan(values)]
         return Length(
-            len(values),
-            number(estimate.value),
-            pair(estimate.interval()) if estimate.users >= MIN_USERS else None,
-            number(quantile(values, 0.5)),
-            number(quantile(values, 0.9)),
-            number(float(values.mean())) if len(values) else None,
-            _distribution(values, BINS[metric]),
+            chats=len(values),
+            mean=number(estimate.value),
+            ci=pair(estimate.interval()) if estimate.users >= MIN_USERS else None,
+            median=number(quantile(values, 0.5)),
+            p90=number(quantile(values, 0.9)),
+            raw_mean=number(float(values.mean())) if len(values) else None,
+            distribution=_distribution(values, BINS[metric]),
         )
 
 
 def _distribution(values: Floats, edges: tuple[int, ...]) -> list[Bin]:
     counts = np.bincount(np.searchsorted(edges, values, side="right"), minlength=len(edges) + 1)[1:]
-    return [Bin(*bar) for bar in zip(edges, (*edges[1:], None), counts.tolist(), strict=True)]
+    return [
+        Bin(from_=start, below=end, chats=count)
+        for start, end, count in zip(edges, (*edges[1:], None), counts.tolist(), strict=True)
+    ]
 
 
 def _notes(kept: pd.DataFrame) -> list[Note]:

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable
-from typing import Any, Final, NamedTuple
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from llmtrack.analysis.experiment.users import Comparison, Note, Pair, People, Weights, number, people, renumbered
+from llmtrack.analysis.experiment.population import check
+from llmtrack.analysis.experiment.users import People, identity, people
 from llmtrack.analysis.frames import table
 from llmtrack.analysis.interaction import Interaction, summary, turns
+from llmtrack.analysis.parts import Part, compact, merge
+from llmtrack.analysis.result import Comparison, Note, Pair, Result, number
 from llmtrack.analysis.stats import div, quantile
 from llmtrack.session.batch import Bools, Ints
 from llmtrack.session.cleaning import Cleaned
+from llmtrack.session.tally import Tally
 from llmtrack.session.values import Floats
 
-FIELDS: Final = tuple(dict.fromkeys((*summary.FIELDS, *turns.FIELDS)))
+if TYPE_CHECKING:
+    from llmtrack.analysis.report import ReportSettings
+
 BUCKETS_MS: Final = (0, 500, 1000, 2000, 4000, 8000, 16_000)  # a slow answer is felt by its ratio to a quick one
 IDLE_S: Final = (0, 35, 45, 60, 90, 120, 300)  # the tracker reports idleness 30 s after the last sign of life
 
@@ -87,8 +93,14 @@ class Latency(NamedTuple):
     left_share_ci: Pair
 
 
-class Dropoff(NamedTuple):
-    """The result of `dropoff`."""
+@dataclass(frozen=True, kw_only=True)
+class DropoffResult(Result):
+    """Where people stop."""
+
+    title: ClassVar = "Drop-off"
+    columns: ClassVar = (
+        "group", "turn", "reached", "went_on", "left", "idle", "open", "hazard", "remaining", "hazard_lo", "hazard_hi",
+    )  # fmt: skip
 
     control: str | None
     sessions: int
@@ -99,79 +111,52 @@ class Dropoff(NamedTuple):
     idle: list[Idle]
     latency: list[Latency]
     comparisons: list[Comparison]
-    excluded: dict[str, int]
-    repaired: dict[str, int]
-    warnings: list[Note]
 
-    def to_dict(self) -> dict[str, Any]:
-        """Plain dicts and lists, as `--format json` prints them after command, source and filters."""
-        return {
-            key: [each._asdict() for each in value] if isinstance(value, list) else value
-            for key, value in self._asdict().items()
-        }
-
-    def to_frame(self) -> pd.DataFrame:
-        """A row a group and turn; the interval of the hazard as hazard_lo and hazard_hi."""
-        frame = pd.DataFrame(self.turns, columns=list(Turn._fields))
-        ends = [each.hazard_ci or (None, None) for each in self.turns]
-        frame["hazard_lo"], frame["hazard_hi"] = [lo for lo, _ in ends], [hi for _, hi in ends]
-        return frame.drop(columns="hazard_ci")
+    def records(self) -> Iterator[dict[str, Any]]:
+        """A row a group and turn."""
+        return (turn._asdict() for turn in self.turns)
 
 
-class Picked(NamedTuple):
-    """What is kept of a batch: a row a session, a row a prompt, a row an answer that was followed by idleness."""
+@dataclass(frozen=True, kw_only=True)
+class Dropoff:
+    """Where people stop, by group. Raises UsageError for an unknown grouping or control."""
 
-    sessions: pd.DataFrame
-    turns: pd.DataFrame
-    idle: pd.DataFrame
+    by: str = "model_group"
+    control: str | None = None
 
+    fields: ClassVar = tuple(dict.fromkeys((*summary.FIELDS, *turns.FIELDS)))
 
-def dropoff(
-    batches: Cleaned | Iterable[Cleaned],
-    *,
-    by: str = "model_group",
-    control: str | None = None,
-    weights: Weights | None = None,
-) -> Dropoff:
-    """Where people stop in clean sessions, or batches of them, read with FIELDS.
+    def __post_init__(self) -> None:
+        check(self.by)
 
-    `weights`: those of each configured experiment, for the SRM check. Raises UsageError for an unknown grouping or
-    control.
-    """
-    excluded: Counter[str] = Counter()
-    repaired: Counter[str] = Counter()
-    parts = []
-    for cleaned in [batches] if isinstance(batches, Cleaned) else batches:
-        excluded.update(cleaned.excluded)
-        repaired.update(cleaned.repaired)
-        parts.append(pick(cleaned))
-    found = join(parts)
-    who = people(found.sessions, by, control, weights)
-    counted = _Counted(who, found)
-    return Dropoff(
-        who.control_name,
-        len(who.sessions),
-        int(who.sessions["user_id"].nunique()),
-        [counted.group(group) for group in range(len(who.groups))],
-        [turn for group in range(len(who.groups)) for turn in counted.turns(group)],
-        [reason for group in range(len(who.groups)) for reason in counted.exits(group)],
-        [counted.idle(group) for group in range(len(who.groups))],
-        [bucket for group in range(len(who.groups)) for bucket in counted.latency(group)],
-        who.compare({"left_share": counted.left, "idle_share": counted.idled}),
-        {**excluded, **who.excluded},
-        dict(repaired),
-        [*who.warnings, *_notes(found)],
-    )
+    def pick(self, cleaned: Cleaned) -> Part:
+        """A row a session, a row a prompt, a row an answer that was followed by idleness."""
+        interaction = Interaction(cleaned)
+        numbers = table(interaction.summary())[["exit_reason", "idle"]]
+        found = table(interaction.turns())
+        found = found.loc[found["turn"] > 0, ["session", "turn", "next", "idle_first", "answered", "latency_ms"]]
+        tables = {"turns": compact(found.reset_index(drop=True)), "idle": compact(idle_after(interaction))}
+        return Part(identity(cleaned, self.by).join(numbers), tables, Tally.of(cleaned))
 
-
-def pick(cleaned: Cleaned) -> Picked:
-    """The rows of a batch that dropoff needs."""
-    interaction = Interaction(cleaned)
-    sessions = table(interaction.summary())
-    columns = [*cleaned.sessions, "exit_reason", "idle"]
-    found = table(interaction.turns())
-    found = found.loc[found["turn"] > 0, ["session", "turn", "next", "idle_first", "answered", "latency_ms"]]
-    return Picked(sessions[columns], found, idle_after(interaction))
+    def finish(self, parts: Iterable[Part], settings: ReportSettings) -> DropoffResult:
+        """What the sessions of all parts say."""
+        whole = merge(parts)
+        who = people(whole.sessions, self.by, self.control, settings.weights)
+        counted = _Counted(who, whole)
+        groups = range(len(who.groups))
+        return DropoffResult(
+            control=who.control_name,
+            sessions=len(who.sessions),
+            users=int(who.sessions["user_id"].nunique()),
+            groups=[counted.group(group) for group in groups],
+            turns=[turn for group in groups for turn in counted.turns(group)],
+            exits=[reason for group in groups for reason in counted.exits(group)],
+            idle=[counted.idle(group) for group in groups],
+            latency=[bucket for group in groups for bucket in counted.latency(group)],
+            comparisons=who.compare({"left_share": counted.left, "idle_share": counted.idled}),
+            warnings=[*who.warnings, *_notes(whole)],
+            tally=whole.tally.with_excluded(who.excluded),
+        )
 
 
 def idle_after(interaction: Interaction) -> pd.DataFrame:
@@ -185,20 +170,13 @@ def idle_after(interaction: Interaction) -> pd.DataFrame:
     return pd.DataFrame({"session": rows.session[answer], "seconds": (rows.t[idle[first]] - rows.t[answer]) / 1000})
 
 
-def join(parts: list[Picked]) -> Picked:
-    """Batches as one, in an order that does not hang on the source. At least one."""
-    sessions = [part.sessions for part in parts]
-    whole, turned = renumbered(sessions, [part.turns for part in parts])
-    return Picked(whole, turned, renumbered(sessions, [part.idle for part in parts])[1])
-
-
 class _Counted:
     """Turns, exits and idleness of the sessions that count, with the user row of each."""
 
-    def __init__(self, who: People, found: Picked) -> None:
+    def __init__(self, who: People, whole: Part) -> None:
         self.who = who
-        self._turns, self._of_turn = self._known(found.turns)
-        self._idle, self._of_idle = self._known(found.idle)
+        self._turns, self._of_turn = self._known(whole.tables["turns"])
+        self._idle, self._of_idle = self._known(whole.tables["idle"])
         over = (self._turns["next"] != "open").to_numpy()
         self._over, self._left = over, (self._turns["next"] == "left").to_numpy()
         self._went_idle = self._turns["idle_first"].to_numpy(dtype=bool)
@@ -218,14 +196,14 @@ class _Counted:
         mine, visits = who.arms.arm == group, who.arms.arm[who.arms.row] == group
         left, idled, at_risk = (float(sums[mine].sum()) for sums in (self.left[0], self.idled[0], self.left[1]))
         return Group(
-            who.groups[group],
-            int(visits.sum()),
-            int(mine.sum()),
-            int((who.arms.arm[self._of_turn] == group).sum()),
-            number(div(left, at_risk)),
-            who.share(group, *self.left),
-            number(div(idled, at_risk)),
-            who.share(group, *self.idled),
+            group=who.groups[group],
+            sessions=int(visits.sum()),
+            users=int(mine.sum()),
+            turns=int((who.arms.arm[self._of_turn] == group).sum()),
+            left_share=number(div(left, at_risk)),
+            left_share_ci=who.share(group, *self.left),
+            idle_share=number(div(idled, at_risk)),
+            idle_share_ci=who.share(group, *self.idled),
         )
 
     def turns(self, group: int) -> list[Turn]:
@@ -242,16 +220,16 @@ class _Counted:
             remaining *= 1 - hazard
             found.append(
                 Turn(
-                    self.who.groups[group],
-                    turn,
-                    len(here),
-                    count - gone,
-                    gone,
-                    int(self._went_idle[here].sum()),
-                    len(here) - count,
-                    number(hazard),
-                    self._share(group, row, left, over),
-                    number(remaining),
+                    group=self.who.groups[group],
+                    turn=turn,
+                    reached=len(here),
+                    went_on=count - gone,
+                    left=gone,
+                    idle=int(self._went_idle[here].sum()),
+                    open=len(here) - count,
+                    hazard=number(hazard),
+                    hazard_ci=self._share(group, row, left, over),
+                    remaining=number(remaining),
                 )
             )
         return found
@@ -264,15 +242,30 @@ class _Counted:
         for reason in summary.EXIT_REASONS:
             fits = mine & (reasons == reason)
             count = int(fits.sum())
-            share = self._share(group, rows, fits, mine)
-            found.append(Exit(self.who.groups[group], reason, count, count / int(mine.sum()), share))
+            found.append(
+                Exit(
+                    group=self.who.groups[group],
+                    exit_reason=reason,
+                    sessions=count,
+                    share=count / int(mine.sum()),
+                    share_ci=self._share(group, rows, fits, mine),
+                )
+            )
         return found
 
     def idle(self, group: int) -> Idle:
         seconds = self._idle["seconds"].to_numpy()[self.who.arms.arm[self._of_idle] == group]
         p25, median, p75 = (number(quantile(seconds, q)) for q in (0.25, 0.5, 0.75))
         counts = tuple(_histogram(seconds, IDLE_S).tolist())
-        return Idle(self.who.groups[group], len(seconds), p25, median, p75, IDLE_S, counts)
+        return Idle(
+            group=self.who.groups[group],
+            answers=len(seconds),
+            p25_s=p25,
+            median_s=median,
+            p75_s=p75,
+            from_s=IDLE_S,
+            counts=counts,
+        )
 
     def latency(self, group: int) -> list[Latency]:
         ms = self._turns["latency_ms"].to_numpy()
@@ -283,8 +276,16 @@ class _Counted:
             here = mine & (bucket == i)
             count, left = int(here.sum()), int((here & self._left).sum())
             if count:
-                share = self._share(group, self._of_turn, self._left, here)
-                found.append(Latency(self.who.groups[group], (start, end), count, left, left / count, share))
+                found.append(
+                    Latency(
+                        group=self.who.groups[group],
+                        bucket_ms=(start, end),
+                        responses=count,
+                        left=left,
+                        left_share=left / count,
+                        left_share_ci=self._share(group, self._of_turn, self._left, here),
+                    )
+                )
         return found
 
 
@@ -293,7 +294,7 @@ def _histogram(values: Floats, edges: tuple[int, ...]) -> Ints:
     return np.bincount(np.searchsorted(edges, values, side="right") - 1, minlength=len(edges))
 
 
-def _notes(found: Picked) -> list[Note]:
-    if len(found.turns) and not found.sessions["idle"].any():
+def _notes(whole: Part) -> list[Note]:
+    if len(whole.tables["turns"]) and not whole.sessions["idle"].any():
         return [Note("no_idle_events", "No session has activity events that say idle: nobody can be seen going idle.")]
     return []

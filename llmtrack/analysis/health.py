@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterable
-from typing import Any, Final, Literal, NamedTuple
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, NamedTuple
 
 import numpy as np
-import pandas as pd
 
-from llmtrack.analysis.experiment.population import SRM_P
-from llmtrack.analysis.experiment.users import Comparison, Note, Pair, People, Weights, in_order, number, people
-from llmtrack.analysis.frames import table as as_table
+from llmtrack.analysis.experiment.population import SRM_P, check
+from llmtrack.analysis.experiment.users import People, identity, people
+from llmtrack.analysis.frames import table
 from llmtrack.analysis.interaction.events import Rows
+from llmtrack.analysis.parts import Part, compact, merge
+from llmtrack.analysis.result import Comparison, Pair, Result, number
 from llmtrack.analysis.stats import div, srm_p
 from llmtrack.session.cleaning import Cleaned
+from llmtrack.session.tally import Tally
 from llmtrack.session.values import Floats
 
-FIELDS: Final = ("error", "latency_ms")
+if TYPE_CHECKING:
+    from llmtrack.analysis.report import ReportSettings
+
 DIFFERENT_P: Final = 0.001  # as for SRM: a dozen checks, and chance seldom gets there
 PERMUTATIONS: Final = 10_000  # fewer could not show a p of 0.001 after its correction for several groups
 DIFFERENT: Final = 0.01  # shares nearer than this spoil nothing, however sure their difference
@@ -75,7 +79,7 @@ MEASURES: Final = (
 )  # fmt: skip
 
 
-class Part(NamedTuple):
+class GroupShare(NamedTuple):
     """A group's own number of a check."""
 
     group: str
@@ -100,7 +104,7 @@ class Check(NamedTuple):
     value: float | None = None
     limit: float | None = None
     p: float | None = None
-    groups: tuple[Part, ...] = ()
+    groups: tuple[GroupShare, ...] = ()
 
 
 class Seen(NamedTuple):
@@ -116,123 +120,141 @@ class Seen(NamedTuple):
     last_seen_ms: float
 
 
-class Health(NamedTuple):
-    """The result of `health`."""
+@dataclass(frozen=True, kw_only=True)
+class HealthResult(Result):
+    """Every check, and what was seen of each group."""
+
+    title: ClassVar = "Health"
+    columns: ClassVar = ("check", "status", "finding", "threshold", "advice", "value", "limit", "p")
 
     sessions: int
     users: int
     checks: list[Check]
     groups: list[Seen]
-    excluded: dict[str, int]
-    repaired: dict[str, int]
-    warnings: list[Note]
 
     @property
     def failed(self) -> list[Check]:
         """The checks that failed."""
         return [check for check in self.checks if check.status == "failed"]
 
+    def records(self) -> Iterator[dict[str, Any]]:
+        """A row a check."""
+        return ({key: getattr(check, key) for key in self.columns} for check in self.checks)
+
     def to_dict(self) -> dict[str, Any]:
         """Plain dicts and lists, as `--format json` prints them after command, source and filters."""
-        checks = [{**check._asdict(), "groups": [part._asdict() for part in check.groups]} for check in self.checks]
-        groups = [group._asdict() for group in self.groups]
-        warnings = [note._asdict() for note in self.warnings]
-        return {"ok": not self.failed, **self._asdict(), "checks": checks, "groups": groups, "warnings": warnings}
-
-    def to_frame(self) -> pd.DataFrame:
-        """A row a check."""
-        return pd.DataFrame(self.checks, columns=list(Check._fields)).drop(columns="groups")
+        return {"ok": not self.failed, **super().to_dict()}
 
 
-def health(
-    batches: Cleaned | Iterable[Cleaned],
-    *,
-    by: str = "model_group",
-    weights: Weights | None = None,
-    unreadable: Callable[[], int] = lambda: 0,
-) -> Health:
-    """Every check on clean sessions, or on batches of them, read with FIELDS.
+@dataclass(frozen=True, kw_only=True)
+class Health:
+    """Whether an experiment can be trusted. Raises UsageError for an unknown grouping."""
 
-    `weights`: those of each configured experiment. `unreadable`: how many documents the source could not
-    use; asked when all batches are read. Raises UsageError for an unknown grouping.
-    """
-    excluded: Counter[str] = Counter()
-    repaired: Counter[str] = Counter()
-    parts = []
-    for cleaned in [batches] if isinstance(batches, Cleaned) else batches:
-        excluded.update(cleaned.excluded)
-        repaired.update(cleaned.repaired)
-        parts.append(pick(cleaned))
-    table = pd.concat(parts, ignore_index=True)
-    table = table.loc[in_order(table)].reset_index(drop=True)
-    who = people(table, by, None, weights)
-    checks = [
-        _sessions(table, unreadable()),
-        *([_srm(who), _several(table, who)] if by == "model_group" else []),
-        *(_measured(measure, who) for measure in MEASURES),
-    ]
-    told = {"srm", "srm_unchecked", "users_in_several_groups"}  # as checks
-    warnings = [note for note in who.warnings if note.code not in told]
-    users = int(who.sessions["user_id"].nunique())
-    seen = [_seen(who, group) for group in range(len(who.groups))]
-    return Health(len(table), users, checks, seen, {**excluded, **who.excluded}, dict(repaired), warnings)
+    by: str = "model_group"
+
+    fields: ClassVar = ("error", "latency_ms")
+
+    def __post_init__(self) -> None:
+        check(self.by)
+
+    def pick(self, cleaned: Cleaned) -> Part:
+        """A row a session: the numerators and denominators of MEASURES."""
+        rows, sessions = Rows(cleaned), table(cleaned.sessions)
+        over = ~sessions["open"]
+        stored = sessions["events"] + sessions["duplicates"] + sessions["out_of_range"]
+        kept = ["open", "events", "n_gaps", "duplicates", "inversions", "out_of_range", "clock_shifted"]
+        numbers = sessions[kept].assign(
+            endless=over & (sessions["end_estimated"] | sessions["end_ms"].isna()),
+            over=over,
+            sent=sessions["events"] + sessions["n_gaps"],
+            stored=stored,
+            eventful=stored > 0,
+            prompts=np.bincount(rows.session[rows.prompt], minlength=len(sessions)),
+            errors=np.bincount(rows.session[rows.error], minlength=len(sessions)),
+        )
+        return Part(identity(cleaned, self.by).join(compact(numbers)), {}, Tally.of(cleaned))
+
+    def finish(self, parts: Iterable[Part], settings: ReportSettings) -> HealthResult:
+        """Every check on the sessions of all parts."""
+        whole = merge(parts)
+        who = people(whole.sessions, self.by, None, settings.weights)
+        checks = [
+            _sessions(whole.tally),
+            *([_srm(who), _several(who)] if self.by == "model_group" else []),
+            *(_measured(measure, who) for measure in MEASURES),
+        ]
+        told = {"srm", "srm_unchecked", "users_in_several_groups"}  # as checks
+        return HealthResult(
+            sessions=len(whole.sessions),
+            users=int(who.sessions["user_id"].nunique()),
+            checks=checks,
+            groups=[_seen(who, group) for group in range(len(who.groups))],
+            warnings=[note for note in who.warnings if note.code not in told],
+            tally=whole.tally.with_excluded(who.excluded),
+        )
 
 
-def pick(cleaned: Cleaned) -> pd.DataFrame:
-    """A row a session: its columns, and the numerators and denominators of MEASURES."""
-    rows, sessions = Rows(cleaned), as_table(cleaned.sessions)
-    over = ~sessions["open"]
-    stored = sessions["events"] + sessions["duplicates"] + sessions["out_of_range"]
-    return sessions.assign(
-        endless=over & (sessions["end_estimated"] | sessions["end_ms"].isna()),
-        over=over,
-        sent=sessions["events"] + sessions["n_gaps"],
-        stored=stored,
-        eventful=stored > 0,
-        prompts=np.bincount(rows.session[rows.prompt], minlength=len(sessions)),
-        errors=np.bincount(rows.session[rows.error], minlength=len(sessions)),
+def _sessions(tally: Tally) -> Check:
+    unreadable = sum(tally.unreadable.values())
+    share = div(unreadable, tally.sessions + unreadable)
+    found = Check(
+        check="unreadable",
+        status="failed" if share > UNREADABLE_FAILED else "warning" if unreadable else "ok",
+        finding=f"{tally.sessions} sessions were read, {unreadable} documents could not be",
+        threshold=f"none; over {UNREADABLE_FAILED:.0%} of the documents: failed",
+        advice="The lines on stderr name the documents and what is wrong with them." if unreadable else "",
+        value=number(share),
+        limit=0.0,
+    )
+    if tally.sessions:
+        return found
+    advice = "Is the tracker on the page, the source right?"
+    return found._replace(
+        status="failed", finding="no session was read", threshold="at least one", advice=advice, value=None, limit=None
     )
 
 
-def _sessions(table: pd.DataFrame, unreadable: int) -> Check:
-    name, limit = "unreadable", f"none; over {UNREADABLE_FAILED:.0%} of the documents: failed"
-    advice = "The lines on stderr name the documents and what is wrong with them." if unreadable else ""
-    share = div(unreadable, len(table) + unreadable)
-    if not len(table):
-        return Check(
-            name, "failed", "no session was read", "at least one", "Is the tracker on the page, the source right?"
-        )
-    status: Status = "failed" if share > UNREADABLE_FAILED else "warning" if unreadable else "ok"
-    finding = f"{len(table)} sessions were read, {unreadable} documents could not be"
-    return Check(name, status, finding, limit, advice, number(share), 0.0)
-
-
 def _srm(who: People) -> Check:
-    name, limit = "srm", f"p of the configured split under {SRM_P}: failed"
     users = np.bincount(who.arms.arm, minlength=len(who.groups)).tolist()
     counts = dict(zip(who.groups, users, strict=True))
-    parts = tuple(Part(group, number(div(n, sum(users))), None, n, sum(users)) for group, n in counts.items())
     told = ", ".join(f"{group} {count}" for group, count in counts.items())
+    found = Check(
+        check="srm",
+        status="unchecked",
+        finding=f"users: {told}",
+        threshold=f"p of the configured split under {SRM_P}: failed",
+        advice="",
+        groups=tuple(
+            GroupShare(group=group, value=number(div(n, sum(users))), ci=None, numerator=n, denominator=sum(users))
+            for group, n in counts.items()
+        ),
+    )
     if who.weights is None:
         advice = "Write the experiment's groups and weights into llmtrack.toml."
-        return Check(name, "unchecked", f"users: {told}; no weights are configured", limit, advice, groups=parts)
+        return found._replace(finding=f"{found.finding}; no weights are configured", advice=advice)
     p = number(srm_p(counts, who.weights))
     if p is None:
         finding = "there are not two groups of a configured weight"
-        return Check(name, "unchecked", finding, limit, "Compare the names in llmtrack.toml.", groups=parts)
-    failed = p < SRM_P
-    advice = "Something loses or doubles users of one group: find it before reading any difference." if failed else ""
-    return Check(name, "failed" if failed else "ok", f"users: {told}", limit, advice, None, None, p, parts)
+        return found._replace(finding=finding, advice="Compare the names in llmtrack.toml.")
+    if p >= SRM_P:
+        return found._replace(status="ok", p=p)
+    advice = "Something loses or doubles users of one group: find it before reading any difference."
+    return found._replace(status="failed", advice=advice, p=p)
 
 
-def _several(table: pd.DataFrame, who: People) -> Check:
+def _several(who: People) -> Check:
     count = who.excluded["users_in_several_groups"]
     of = count + int(who.sessions["user_id"].nunique())
     share = div(count, of)
-    status: Status = "failed" if share > SEVERAL_FAILED else "warning" if count else "ok"
-    advice = "They are left out of comparisons. Is the group kept when a user comes back?" if count else ""
-    limit = f"none; over {SEVERAL_FAILED:.0%} of the users: failed"
-    return Check("users_in_several_groups", status, f"{count} of {of} users", limit, advice, number(share), 0.0)
+    return Check(
+        check="users_in_several_groups",
+        status="failed" if share > SEVERAL_FAILED else "warning" if count else "ok",
+        finding=f"{count} of {of} users",
+        threshold=f"none; over {SEVERAL_FAILED:.0%} of the users: failed",
+        advice="They are left out of comparisons. Is the group kept when a user comes back?" if count else "",
+        value=number(share),
+        limit=0.0,
+    )
 
 
 def _measured(measure: Measure, who: People) -> Check:
@@ -241,7 +263,6 @@ def _measured(measure: Measure, who: People) -> Check:
         who.add(row, who.sessions[column].to_numpy(dtype=np.float64))
         for column in (measure.numerator, measure.denominator)
     )
-    parts = tuple(_part(who, group, numerator, denominator) for group in range(len(who.groups)))
     value = number(div(float(numerator.sum()), float(denominator.sum())))
     tested = who.compare({measure.check: (numerator, denominator)}, PERMUTATIONS)
     p = min((each.p_adjusted for each in tested if each.p_adjusted is not None), default=None)
@@ -250,8 +271,17 @@ def _measured(measure: Measure, who: People) -> Check:
     finding = f"{int(numerator.sum())} of {int(denominator.sum())} {measure.of}"
     if differs:
         finding += ", not alike in all groups"
-    advice = measure.advice if status in ("warning", "failed") else ""
-    return Check(measure.check, status, finding, _threshold(measure), advice, value, measure.warn, p, parts)
+    return Check(
+        check=measure.check,
+        status=status,
+        finding=finding,
+        threshold=_threshold(measure),
+        advice=measure.advice if status in ("warning", "failed") else "",
+        value=value,
+        limit=measure.warn,
+        p=p,
+        groups=tuple(_of_group(who, group, numerator, denominator) for group in range(len(who.groups))),
+    )
 
 
 def _differs(found: Comparison) -> bool:
@@ -262,10 +292,16 @@ def _differs(found: Comparison) -> bool:
     return found.p_adjusted < DIFFERENT_P and abs(found.difference) >= DIFFERENT and not lo <= 0 <= hi
 
 
-def _part(who: People, group: int, numerator: Floats, denominator: Floats) -> Part:
+def _of_group(who: People, group: int, numerator: Floats, denominator: Floats) -> GroupShare:
     mine = who.arms.arm == group
     count, of = int(numerator[mine].sum()), int(denominator[mine].sum())
-    return Part(who.groups[group], number(div(count, of)), who.share(group, numerator, denominator), count, of)
+    return GroupShare(
+        group=who.groups[group],
+        value=number(div(count, of)),
+        ci=who.share(group, numerator, denominator),
+        numerator=count,
+        denominator=of,
+    )
 
 
 def _status(measure: Measure, value: float | None, differs: bool) -> Status:
@@ -288,12 +324,12 @@ def _threshold(measure: Measure) -> str:
 def _seen(who: People, group: int) -> Seen:
     mine = who.sessions[who.arms.arm[who.arms.row] == group]
     return Seen(
-        who.groups[group],
-        len(mine),
-        int(mine["user_id"].nunique()),
-        int(mine["open"].sum()),
-        number(float(mine["events"].mean())),
-        number(float(mine["events"].median())),
-        float(mine["start_ms"].min()),
-        float(mine["start_ms"].max()),
+        group=who.groups[group],
+        sessions=len(mine),
+        users=int(mine["user_id"].nunique()),
+        open=int(mine["open"].sum()),
+        events_per_session=number(float(mine["events"].mean())),
+        events_median=number(float(mine["events"].median())),
+        first_seen_ms=float(mine["start_ms"].min()),
+        last_seen_ms=float(mine["start_ms"].max()),
     )

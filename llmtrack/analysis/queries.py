@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable
-from typing import Any, Final, NamedTuple
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from llmtrack.analysis.experiment.users import Note, Pair, known_users, number, pair
-from llmtrack.analysis.frames import table as as_table
+from llmtrack.analysis.experiment.users import known_users
+from llmtrack.analysis.frames import table
 from llmtrack.analysis.interaction import Interaction, turns
+from llmtrack.analysis.parts import Part, compact, merge
+from llmtrack.analysis.result import Note, Pair, Result, number, pair
 from llmtrack.analysis.stats.shrinkage import Prior, fit
 from llmtrack.session.cleaning import Cleaned
+from llmtrack.session.tally import Tally
 from llmtrack.session.values import Objects
 
-FIELDS: Final = (*turns.FIELDS, "text", "selected_text")
+if TYPE_CHECKING:
+    from llmtrack.analysis.report import ReportSettings
+
 FEW_RESPONSES: Final = 100  # with fewer, how much prompts differ is a guess
 
 
@@ -41,85 +46,80 @@ class Query(NamedTuple):
     latency_p50_ms: float | None
 
 
-class Queries(NamedTuple):
-    """The result of `queries`: prompts (different ones), responses to them, and the rows, the best first."""
+@dataclass(frozen=True, kw_only=True)
+class QueriesResult(Result):
+    """Prompts (how many different ones), the responses to them, and the first `limit` of them, the best first."""
+
+    title: ClassVar = "Queries"
+    columns: ClassVar = (
+        "prompt", "responses", "users", "copied", "selected", "used", "copy_rate", "selection_rate", "rate", "score",
+        "latency_p50_ms", "score_lo", "score_hi",
+    )  # fmt: skip
 
     prompts: int
     responses: int
     prior: Prior
     rows: list[Query]
-    excluded: dict[str, int]
-    repaired: dict[str, int]
-    warnings: list[Note]
 
-    def to_dict(self) -> dict[str, Any]:
-        """Plain dicts and lists, as `--format json` prints them after command, source and filters."""
-        return {
-            **self._asdict(),
-            "prior": self.prior._asdict(),
-            "rows": [each._asdict() for each in self.rows],
-            "warnings": [each._asdict() for each in self.warnings],
-        }
-
-    def to_frame(self) -> pd.DataFrame:
-        """A row a prompt; the interval of the score as score_lo and score_hi."""
-        frame = pd.DataFrame(self.rows, columns=list(Query._fields))
-        ends = [each.score_ci or (None, None) for each in self.rows]
-        frame["score_lo"], frame["score_hi"] = [lo for lo, _ in ends], [hi for _, hi in ends]
-        return frame.drop(columns="score_ci")
+    def records(self) -> Iterator[dict[str, Any]]:
+        """A row a prompt."""
+        return (query._asdict() for query in self.rows)
 
 
-def queries(batches: Cleaned | Iterable[Cleaned], limit: int | None = None) -> Queries:
-    """The prompts of clean sessions, or of batches of them, read with FIELDS; the first `limit` of them.
+@dataclass(frozen=True, kw_only=True)
+class Queries:
+    """Prompts by how useful their answers were; the first `limit` of them.
 
     Prompts that differ in case and white space only are one, shown as most people wrote it. Answers that failed are no
     responses.
     """
-    excluded: Counter[str] = Counter()
-    repaired: Counter[str] = Counter()
-    parts = []
-    for cleaned in [batches] if isinstance(batches, Cleaned) else batches:
-        excluded.update(cleaned.excluded)
-        repaired.update(cleaned.repaired)
-        part, left_out = pick(cleaned)
-        excluded.update(left_out)
-        parts.append(part)
-    answered = pd.concat(parts, ignore_index=True) if parts else _NOTHING
-    table = _pooled(answered)
-    prior = fit(table["used"], table["responses"])
-    rows = _ranked(table, prior)
-    return Queries(
-        len(rows), len(answered), prior, rows[:limit], dict(excluded), dict(repaired), _notes(answered, prior)
-    )
 
+    limit: int | None = None
 
-_NOTHING = pd.DataFrame({"user": [], "prompt": [], "key": [], "copied": [], "selected": [], "latency_ms": []})
+    fields: ClassVar = (*turns.FIELDS, "text", "selected_text")
 
-
-def pick(cleaned: Cleaned) -> tuple[pd.DataFrame, dict[str, int]]:
-    """A row an answered prompt: user, prompt, key (folded), copied, selected, latency_ms; and what is left out."""
-    found = as_table(Interaction(cleaned).turns())
-    found = found[found["answered"]]
-    strays = found["turn"].to_numpy() == 0
-    prompt: Objects = found["prompt"].to_numpy(dtype=object)
-    key = np.array([_fold(text) for text in prompt], dtype=object)
-    named = key != ""
-    users = known_users(as_table(cleaned.sessions)).to_numpy()
-    kept = pd.DataFrame(
-        {
-            "user": users[found["session"].to_numpy()],
-            "prompt": pd.Series(prompt, dtype=object),
-            "key": pd.Series(key, dtype=object),
-            "copied": found["copies"].to_numpy() > 0,
-            "selected": found["selections"].to_numpy() > 0,
-            "latency_ms": found["latency_ms"].to_numpy(),
+    def pick(self, cleaned: Cleaned) -> Part:
+        """A row a session, and a row an answered prompt: prompt, key (folded), copied, selected, latency_ms."""
+        found = table(Interaction(cleaned).turns())
+        found = found[found["answered"]]
+        strays = found["turn"].to_numpy() == 0
+        prompt: Objects = found["prompt"].to_numpy(dtype=object)
+        key = np.array([_fold(text) for text in prompt], dtype=object)
+        named = key != ""
+        answered = pd.DataFrame(
+            {
+                "session": found["session"].to_numpy(),
+                "prompt": pd.Series(prompt, dtype="str"),
+                "copied": found["copies"].to_numpy() > 0,
+                "selected": found["selections"].to_numpy() > 0,
+                "latency_ms": found["latency_ms"].to_numpy(),
+            }
+        )
+        left_out = {
+            "responses_without_prompt": int(strays.sum()),
+            "prompts_without_text": int((~named & ~strays).sum()),
         }
-    )
-    left_out = {
-        "responses_without_prompt": int(strays.sum()),
-        "prompts_without_text": int((~named & ~strays).sum()),
-    }
-    return kept[named & ~strays], left_out
+        kept = compact(answered[named & ~strays].reset_index(drop=True))
+        sessions = table({key: cleaned.sessions[key] for key in ("session_id", "start_ms", "user_id")})
+        return Part(sessions, {"answered": kept}, Tally.of(cleaned).with_excluded(left_out))
+
+    def finish(self, parts: Iterable[Part], settings: ReportSettings) -> QueriesResult:
+        """The prompts of all parts."""
+        whole = merge(parts)
+        answered = whole.tables["answered"]
+        users = known_users(whole.sessions).to_numpy()[answered["session"].to_numpy()]
+        key = [_fold(text) for text in answered["prompt"]]
+        pooled = _pooled(answered.assign(user=users, key=pd.Series(key, answered.index, dtype="str")))
+        prior = fit(pooled["used"], pooled["responses"])
+        rows = _ranked(pooled, prior)
+        return QueriesResult(
+            prompts=len(rows),
+            responses=len(answered),
+            prior=prior,
+            rows=rows[: self.limit],
+            warnings=_notes(answered, prior),
+            tally=whole.tally,
+        )
 
 
 def _fold(text: str | None) -> str:
@@ -155,18 +155,18 @@ def _ranked(table: pd.DataFrame, prior: Prior) -> list[Query]:
 def _query(row: dict[str, Any]) -> Query:
     responses, copied, selected, used = (int(row[key]) for key in ("responses", "copied", "selected", "used"))
     return Query(
-        row["prompt"],
-        responses,
-        int(row["users"]),
-        copied,
-        selected,
-        used,
-        copied / responses,
-        selected / responses,
-        used / responses,
-        row["score"],
-        row["score_ci"],
-        number(row["latency"]),
+        prompt=row["prompt"],
+        responses=responses,
+        users=int(row["users"]),
+        copied=copied,
+        selected=selected,
+        used=used,
+        copy_rate=copied / responses,
+        selection_rate=selected / responses,
+        rate=used / responses,
+        score=row["score"],
+        score_ci=row["score_ci"],
+        latency_p50_ms=number(row["latency"]),
     )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, NamedTuple
 
@@ -20,6 +20,7 @@ from llmtrack.session.clocks import late_chats, placed
 from llmtrack.session.columns import Columns, of_kind
 from llmtrack.session.document import Document, environment, unusable
 from llmtrack.session.schema import CHAT, SILENT_AFTER_S
+from llmtrack.session.tally import Broken
 from llmtrack.session.values import Floats, number
 
 NEAR_MS: Final = 5 * 60 * 1000  # clocks this close agree
@@ -43,7 +44,8 @@ class Cleaned:
     Of each event, sorted by session and t: `session` (from 0), `pos` (place in the stored document), `t` (epoch ms),
     `type_codes` (places in `types`), and in `data` the fields asked for.
 
-    `excluded` and `repaired`: what cleaning left out and mended, reason → how many.
+    `excluded` and `repaired`: what cleaning left out and mended, reason → how many. `unreadable`: documents met on the
+    way that no session could be made of.
     """
 
     sessions: dict[str, Any]
@@ -55,6 +57,7 @@ class Cleaned:
     data: dict[str, Any]
     excluded: dict[str, int]
     repaired: dict[str, int]
+    unreadable: Broken = field(default_factory=Broken)
 
     def __len__(self) -> int:
         return len(self.sessions["session_id"])

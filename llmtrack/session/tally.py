@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import Final
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Final, Self
+
+if TYPE_CHECKING:
+    from llmtrack.session.cleaning import Cleaned
 
 _NAMED: Final = 10
 
@@ -24,3 +29,51 @@ class Broken(Counter[str]):
         """Name one that is counted elsewhere, when it is among the first."""
         if len(self.named) < _NAMED:
             self.named.append(f"{where}: {reason.replace('_', ' ')}")
+
+
+@dataclass(frozen=True)
+class Tally:
+    """What was counted while sessions were read and cleaned, each a reason → how many.
+
+    `sessions`: those that came through; `unreadable`: documents that no session could be made of, the first few of
+    them `named`; `excluded`: what else was left out; `repaired`: what was mended.
+    """
+
+    sessions: int = 0
+    unreadable: Mapping[str, int] = field(default_factory=dict)
+    named: tuple[str, ...] = ()
+    excluded: Mapping[str, int] = field(default_factory=dict)
+    repaired: Mapping[str, int] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, cleaned: Cleaned) -> Self:
+        """What clean sessions tell."""
+        unreadable = cleaned.unreadable
+        return cls(len(cleaned), dict(unreadable), (*unreadable.named,), cleaned.excluded, cleaned.repaired)
+
+    def with_excluded(self, counts: Mapping[str, int]) -> Self:
+        """With more that was left out."""
+        return replace(self, excluded=_added([self.excluded, counts]))
+
+    @property
+    def left_out(self) -> dict[str, int]:
+        """All that is in no number, by reason: `unreadable` and `excluded`."""
+        return _added([self.unreadable, self.excluded])
+
+
+def total(tallies: Iterable[Tally]) -> Tally:
+    """Tallies added up."""
+    found = list(tallies)
+    named = sorted(name for tally in found for name in tally.named)[:_NAMED]
+    unreadable, excluded, repaired = (
+        _added([getattr(tally, key) for tally in found]) for key in ("unreadable", "excluded", "repaired")
+    )
+    return Tally(sum(tally.sessions for tally in found), unreadable, tuple(named), excluded, repaired)
+
+
+def _added(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
+    """Counts added up, by name: an order that depends on nothing else."""
+    added = Counter[str]()
+    for each in counts:
+        added.update(each)
+    return dict(sorted(added.items()))

@@ -9,21 +9,24 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from llmtrack.analysis.chats import FIELDS, METRICS, Chats, chats
+from llmtrack.analysis.chats import METRICS, Chats, ChatsResult
 from llmtrack.analysis.frames import frames
 from llmtrack.analysis.stats import ratio
+from tests.analysis.running import run
 from tests.analysis.visits import NOW, START_MS, WEIGHTS, cleaned, in_batches, samples, turn, visit
+
+FIELDS = Chats.fields
 
 AGO_S = NOW.timestamp() - START_MS / 1000
 
 
-def found(*documents: Any, **options: Any) -> Chats:
-    return chats(cleaned(documents, FIELDS), NOW, **options)
+def found(*documents: Any, **options: Any) -> ChatsResult:
+    return run(Chats(**options), cleaned(documents, FIELDS))
 
 
 @pytest.fixture(scope="module")
-def demo() -> Chats:
-    return chats(cleaned(samples(), FIELDS), NOW, weights=WEIGHTS)
+def demo() -> ChatsResult:
+    return run(Chats(), cleaned(samples(), FIELDS), weights=WEIGHTS)
 
 
 def test_a_chat_goes_on_in_the_next_visit_of_its_user() -> None:
@@ -69,7 +72,7 @@ def test_chats_that_may_go_on_are_left_out_and_counted(minutes: float, going_on:
 def test_a_sign_of_life_in_the_chat_keeps_it_going() -> None:
     long_ago = visit("1", *turn(0), (1500, "scroll", {}), start_s=AGO_S - 2400, end_s=2000)
     assert found(long_ago).groups[0].censored == 1
-    later = chats(cleaned([long_ago], FIELDS), NOW + timedelta(minutes=20))
+    later = run(Chats(), cleaned([long_ago], FIELDS), now=NOW + timedelta(minutes=20))
     assert later.groups[0].chats == 1
 
 
@@ -87,7 +90,7 @@ def test_words_are_unknown_where_a_text_is_not_stored() -> None:
     assert "words_unknown" in {note.code for note in result.warnings}
 
 
-def test_demo_shows_the_planted_difference_and_no_other(demo: Chats) -> None:
+def test_demo_shows_the_planted_difference_and_no_other(demo: ChatsResult) -> None:
     assert {(each.metric, each.group) for each in demo.comparisons} == {
         (metric, group) for metric in METRICS for group in ("deep-70b", "fast-3b")
     }
@@ -102,7 +105,7 @@ def test_demo_shows_the_planted_difference_and_no_other(demo: Chats) -> None:
     assert means["deep-70b"][0] < 3.4 < means["deep-70b"][1]
 
 
-def test_demo_numbers_are_those_of_plain_pandas(demo: Chats) -> None:
+def test_demo_numbers_are_those_of_plain_pandas(demo: ChatsResult) -> None:
     clean = frames(cleaned(samples(), FIELDS))
     events = clean.events.join(clean.sessions[["user_id", "model_group"]], on="session")
     events["type"] = events["type"].astype(str)
@@ -133,11 +136,11 @@ def test_demo_numbers_are_those_of_plain_pandas(demo: Chats) -> None:
         assert group.turns.ci == pytest.approx(ratio(of_user["sum"], of_user["count"]).interval())
 
 
-def test_batches_and_their_order_change_nothing(demo: Chats) -> None:
-    assert chats(in_batches(samples(), FIELDS), NOW, weights=WEIGHTS) == demo
+def test_batches_and_their_order_change_nothing(demo: ChatsResult) -> None:
+    assert run(Chats(), in_batches(samples(), FIELDS), weights=WEIGHTS) == demo
 
 
-def test_result_is_json_and_a_frame(demo: Chats) -> None:
+def test_result_is_json_and_a_frame(demo: ChatsResult) -> None:
     group = json.loads(json.dumps(demo.to_dict()))["groups"][0]
     assert set(group) >= {"group", "chats", "users", "turns", "messages", "duration_s"}
     assert set(group["turns"]) >= {"mean", "ci", "median", "p90", "distribution"}

@@ -8,24 +8,27 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from llmtrack.analysis.dropoff import BUCKETS_MS, FIELDS, Dropoff, dropoff
+from llmtrack.analysis.dropoff import BUCKETS_MS, Dropoff, DropoffResult
 from llmtrack.analysis.frames import table as as_table
 from llmtrack.analysis.interaction import Interaction
 from llmtrack.analysis.stats import wilson
 from llmtrack.errors import UsageError
+from tests.analysis.running import run
 from tests.analysis.visits import NOW, START_MS, WEIGHTS, cleaned, in_batches, samples, turn, visit
+
+FIELDS = Dropoff.fields
 
 IDLE = {"activity_state": "idle"}
 AGO_S = NOW.timestamp() - START_MS / 1000  # seconds from START_MS to now
 
 
-def found(*documents: Any, **options: Any) -> Dropoff:
-    return dropoff(cleaned(documents, FIELDS), **options)
+def found(*documents: Any, **options: Any) -> DropoffResult:
+    return run(Dropoff(**options), cleaned(documents, FIELDS))
 
 
 @pytest.fixture(scope="module")
-def demo() -> Dropoff:
-    return dropoff(cleaned(samples(), FIELDS), weights=WEIGHTS)
+def demo() -> DropoffResult:
+    return run(Dropoff(), cleaned(samples(), FIELDS), weights=WEIGHTS)
 
 
 def test_turns_by_hand_with_an_open_session_censored() -> None:
@@ -115,7 +118,7 @@ def test_what_cannot_be_asked_is_said() -> None:
         found(visit("1"), control="z")
 
 
-def test_demo_shows_the_planted_difference_and_no_other(demo: Dropoff) -> None:
+def test_demo_shows_the_planted_difference_and_no_other(demo: DropoffResult) -> None:
     verdicts = {
         (each.metric, each.group): each.p_adjusted is not None and each.p_adjusted < 0.05 for each in demo.comparisons
     }
@@ -134,7 +137,7 @@ def test_demo_shows_the_planted_difference_and_no_other(demo: Dropoff) -> None:
         assert max(lo for lo, _ in ends) < min(hi for _, hi in ends)
 
 
-def test_demo_numbers_are_those_of_plain_pandas(demo: Dropoff) -> None:
+def test_demo_numbers_are_those_of_plain_pandas(demo: DropoffResult) -> None:
     found = Interaction(cleaned(samples(), FIELDS))
     sessions, table = as_table(found.summary()), as_table(found.turns())
     table = table[table["turn"] > 0].join(sessions["model_group"], on="session")
@@ -153,12 +156,12 @@ def test_demo_numbers_are_those_of_plain_pandas(demo: Dropoff) -> None:
     assert [each.responses for each in demo.latency] == counts.tolist()
 
 
-def test_batches_and_their_order_change_nothing(demo: Dropoff) -> None:
+def test_batches_and_their_order_change_nothing(demo: DropoffResult) -> None:
     batches = list(in_batches(samples(), FIELDS))
-    assert dropoff(batches, weights=WEIGHTS) == demo
+    assert run(Dropoff(), batches, weights=WEIGHTS) == demo
 
 
-def test_result_is_json_and_a_frame(demo: Dropoff) -> None:
+def test_result_is_json_and_a_frame(demo: DropoffResult) -> None:
     document = json.loads(json.dumps(demo.to_dict()))
     assert set(document["turns"][0]) >= {"group", "turn", "reached", "left", "idle", "hazard", "hazard_ci"}
     assert set(document["exits"][0]) >= {"group", "exit_reason", "sessions", "share"}

@@ -5,25 +5,32 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from llmtrack.analysis.health import FIELDS, Check, Health, health
+from llmtrack.analysis.health import Check, Health, HealthResult
+from llmtrack.session.tally import Broken
+from tests.analysis.running import run
 from tests.analysis.visits import WEIGHTS, Document, cleaned, in_batches, samples, turn, visit
 
+FIELDS = Health.fields
 
-def checks(result: Health) -> dict[str, Check]:
+
+def checks(result: HealthResult) -> dict[str, Check]:
     return {check.check: check for check in result.checks}
 
 
-def found(documents: Any, **options: Any) -> dict[str, Check]:
-    return checks(health(cleaned(documents, FIELDS), **options))
+def found(documents: Any, unreadable: int = 0, by: str = "model_group", **options: Any) -> dict[str, Check]:
+    broken = Broken()
+    broken["unreadable"] += unreadable
+    return checks(run(Health(by=by), replace(cleaned(documents, FIELDS), unreadable=broken), **options))
 
 
 @pytest.fixture(scope="module")
-def demo() -> Health:
-    return health(cleaned(samples(), FIELDS), weights=WEIGHTS)
+def demo() -> HealthResult:
+    return run(Health(), cleaned(samples(), FIELDS), weights=WEIGHTS)
 
 
 def population(change: Callable[[random.Random, Document], Document | None] | None = None) -> list[Document]:
@@ -131,11 +138,11 @@ def test_users_in_several_groups(strays: int, status: str) -> None:
 
 @pytest.mark.parametrize(("unreadable", "status"), [(0, "ok"), (1, "warning"), (40, "failed")])
 def test_documents_that_could_not_be_read(unreadable: int, status: str) -> None:
-    assert found(population(), unreadable=lambda: unreadable)["unreadable"].status == status
+    assert found(population(), unreadable=unreadable)["unreadable"].status == status
 
 
 def test_no_session_at_all_fails() -> None:
-    result = health(cleaned([], FIELDS))
+    result = run(Health(), cleaned([], FIELDS))
     assert [check.check for check in result.failed] == ["unreadable"]
     assert result.groups == []
 
@@ -146,14 +153,14 @@ def test_few_users_are_not_tested() -> None:
     assert (check.p, check.value, check.status) == (None, 0.5, "warning")
 
 
-def test_open_sessions_have_no_missing_end(demo: Health) -> None:
+def test_open_sessions_have_no_missing_end(demo: HealthResult) -> None:
     check = checks(demo)["missing_end"]
     plain = [document for document in samples() if document["end_time"] is None]
     assert sum(group.open for group in demo.groups) == 4
     assert check.groups[0].numerator + check.groups[1].numerator + check.groups[2].numerator == len(plain) - 4
 
 
-def test_the_demo_is_sound(demo: Health) -> None:
+def test_the_demo_is_sound(demo: HealthResult) -> None:
     assert {check.status for check in demo.checks} == {"ok"}
     assert demo.warnings == []
     errors = checks(demo)["errors"]
@@ -162,7 +169,7 @@ def test_the_demo_is_sound(demo: Health) -> None:
     assert [check.check for check in demo.checks if check.p is not None and check.p < 0.05] == ["errors"]
 
 
-def test_numbers_of_the_demo_are_those_of_a_plain_script(demo: Health) -> None:
+def test_numbers_of_the_demo_are_those_of_a_plain_script(demo: HealthResult) -> None:
     for group in demo.groups:
         mine = [document for document in samples() if document["model_group"] == group.group]
         assert (group.sessions, group.users) == (len(mine), len({document["user_id"] for document in mine}))
@@ -172,11 +179,11 @@ def test_numbers_of_the_demo_are_those_of_a_plain_script(demo: Health) -> None:
         assert part.denominator == len(distinct)
 
 
-def test_batches_and_their_order_change_nothing(demo: Health) -> None:
-    assert health(in_batches(samples(), FIELDS), weights=WEIGHTS) == demo
+def test_batches_and_their_order_change_nothing(demo: HealthResult) -> None:
+    assert run(Health(), in_batches(samples(), FIELDS), weights=WEIGHTS) == demo
 
 
-def test_result_is_json_and_a_frame(demo: Health) -> None:
+def test_result_is_json_and_a_frame(demo: HealthResult) -> None:
     document = json.loads(json.dumps(demo.to_dict()))
     assert document["ok"] is True
     assert set(document["checks"][0]) >= {"check", "status", "finding", "threshold", "advice", "groups"}

@@ -9,9 +9,12 @@ import numpy as np
 import pytest
 from scipy import optimize, stats
 
-from llmtrack.analysis.queries import FIELDS, queries
+from llmtrack.analysis.queries import Queries
 from llmtrack.analysis.stats.shrinkage import Prior, fit
+from tests.analysis.running import run
 from tests.analysis.visits import cleaned, in_batches, samples, turn, visit
+
+FIELDS = Queries.fields
 
 
 def copy(at: float, text: str) -> tuple[float, str, dict[str, Any]]:
@@ -23,7 +26,7 @@ def selection(at: float, text: str) -> tuple[float, str, dict[str, Any]]:
 
 
 def found(*documents: Any, limit: int | None = None) -> Any:
-    return queries(cleaned(documents, FIELDS), limit)
+    return run(Queries(limit=limit), cleaned(documents, FIELDS))
 
 
 def test_a_table_by_hand() -> None:
@@ -107,7 +110,7 @@ def test_extreme_shares_stay_inside_0_and_1(used: int) -> None:
 
 
 def test_demo_prompts_are_counted_as_a_plain_script_does_and_do_not_differ() -> None:
-    result = queries(cleaned(samples(), FIELDS))
+    result = run(Queries(), cleaned(samples(), FIELDS))
     plain: Counter[str] = Counter()
     for document in samples():
         events = {(event["type"], str(event["data"])): event for event in document["events"]}.values()
@@ -119,11 +122,11 @@ def test_demo_prompts_are_counted_as_a_plain_script_does_and_do_not_differ() -> 
 
 
 def test_batches_and_their_order_change_nothing() -> None:
-    assert queries(in_batches(samples(), FIELDS)) == queries(cleaned(samples(), FIELDS))
+    assert run(Queries(), in_batches(samples(), FIELDS)) == run(Queries(), cleaned(samples(), FIELDS))
 
 
 def test_limit_leaves_the_best_and_counts_all() -> None:
-    whole, some = queries(cleaned(samples(), FIELDS)), queries(cleaned(samples(), FIELDS), 3)
+    whole, some = run(Queries(), cleaned(samples(), FIELDS)), run(Queries(limit=3), cleaned(samples(), FIELDS))
     assert some.rows == whole.rows[:3]
     assert some.prompts == whole.prompts
     assert list(whole.to_frame())[-2:] == ["score_lo", "score_hi"]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -11,43 +13,56 @@ import pandas as pd
 from llmtrack.analysis.experiment.inference import Options, compare_responses, compare_sums, response_arm, sums_arm
 from llmtrack.analysis.experiment.metrics import answerable, session_values, user_sums
 from llmtrack.analysis.experiment.population import check, select
-from llmtrack.analysis.experiment.report import response_rows
-from llmtrack.analysis.stats import Interval, div, wilson
+from llmtrack.analysis.experiment.report import Picked, response_rows, responses_of
+from llmtrack.analysis.parts import Part, merge
+from llmtrack.analysis.result import Pair, Result, number, pair
+from llmtrack.analysis.stats import div, wilson
+from llmtrack.session.tally import Tally
+
+if TYPE_CHECKING:
+    from llmtrack.analysis.report import ReportSettings
 
 
-class FalsePositives(NamedTuple):
+class Rate(NamedTuple):
     """Of `tests` comparisons without a true difference, `significant` had an unadjusted p under alpha."""
 
     metric: str
     tests: int
     significant: int
-    rate: float
-    ci: Interval
+    rate: float | None
+    ci: Pair
 
 
-class AA(NamedTuple):
+@dataclass(frozen=True, kw_only=True)
+class AA(Result):
     """The false-positive rate of every metric; an honest test has alpha inside its interval."""
+
+    title: ClassVar = "A/A"
+    columns: ClassVar = ("metric", "tests", "significant", "rate", "ci_lo", "ci_hi")
 
     runs: int
     alpha: float
-    metrics: list[FalsePositives]
+    metrics: list[Rate]
 
-    def to_dict(self) -> dict[str, object]:
-        """JSON: runs, alpha and metrics with metric, tests, significant, rate and ci; a missing number is None."""
-        rows = [
-            {
-                **row._asdict(),
-                "rate": row.rate if row.tests else None,
-                "ci": list(row.ci) if row.tests else None,
-            }
-            for row in self.metrics
-        ]
-        return {"runs": self.runs, "alpha": self.alpha, "metrics": rows}
+    def records(self) -> Iterator[dict[str, Any]]:
+        """A row a metric."""
+        for row in self.metrics:
+            lo, hi = row.ci or (None, None)
+            yield {**row._asdict(), "ci_lo": lo, "ci_hi": hi}
 
-    def to_frame(self) -> pd.DataFrame:
-        """One row a metric."""
-        columns = ["metric", "tests", "significant", "rate", "ci_lo", "ci_hi"]
-        return pd.DataFrame([[*row[:4], *row.ci] for row in self.metrics], columns=columns)
+
+@dataclass(frozen=True, kw_only=True)
+class FalsePositives(Picked):
+    """How often each metric differs when users are given random groups `runs` times. Raises UsageError."""
+
+    runs: int
+    seed: int = 0
+
+    def finish(self, parts: Iterable[Part], settings: ReportSettings) -> AA:
+        """The rates in all parts."""
+        whole = merge(parts)
+        responses = responses_of(whole.sessions, whole.tables["responses"], self.by)
+        return aa(whole.sessions, self.runs, by=self.by, seed=self.seed, responses=responses, tally=whole.tally)
 
 
 def aa(
@@ -59,13 +74,14 @@ def aa(
     seed: int = 0,
     permutations: int = 500,
     responses: pd.DataFrame | None = None,
+    tally: Tally | None = None,
 ) -> AA:
     """Users change groups at random `runs` times, sizes kept, and every comparison is made again.
 
     The arguments are those of `engagement`. A comparison that allows no inference (under 30 users) is no test. Raises
     UsageError as `engagement` does.
     """
-    check(sessions, by, ())
+    check(by)
     population = select(sessions, by, None, None)
     arms = population.arms
     sums = {
@@ -85,9 +101,21 @@ def aa(
         for metric, rows in found:
             control, *rest = (response_arm(metric, rows, arm, group, options) for group in groups)
             p[metric.name] += [compare_responses(metric, control, other, options).difference.p for other in rest]
-    return AA(runs, alpha, [_rate(name, np.array(values), alpha) for name, values in p.items()])
+    return AA(
+        runs=runs,
+        alpha=alpha,
+        metrics=[_rate(name, np.array(values), alpha) for name, values in p.items()],
+        warnings=[],
+        tally=(tally or Tally(len(sessions))).with_excluded(population.excluded),
+    )
 
 
-def _rate(name: str, p: npt.NDArray[np.float64], alpha: float) -> FalsePositives:
+def _rate(name: str, p: npt.NDArray[np.float64], alpha: float) -> Rate:
     tests, significant = int((~np.isnan(p)).sum()), int((p < alpha).sum())
-    return FalsePositives(name, tests, significant, div(significant, tests), wilson(significant, tests))
+    return Rate(
+        metric=name,
+        tests=tests,
+        significant=significant,
+        rate=number(div(significant, tests)),
+        ci=pair(wilson(significant, tests)),
+    )

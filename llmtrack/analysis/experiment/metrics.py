@@ -73,6 +73,15 @@ RESPONSE_METRICS = (
     ResponseMetric("first_action_s", "s", "none", "first_action_s", 0.5, censored="first_action_censored"),
 )
 
+OF_RESPONSES = tuple(
+    dict.fromkeys(name for metric in RESPONSE_METRICS for name in (metric.column, metric.censored) if name)
+)
+OF_SESSIONS = (  # what is kept of each session's summary
+    "session_id", "start_ms", "user_id", "model_group", "experiment_id", "exit_reason", "open", "end_estimated",
+    *dict.fromkeys(
+        name for metric in SESSION_METRICS for name in (metric.numerator, metric.denominator) if name not in DERIVED
+    ),
+)  # fmt: skip
 METRIC_NAMES = tuple(metric.name for metric in (*SESSION_METRICS, *RESPONSE_METRICS))
 
 

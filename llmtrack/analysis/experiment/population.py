@@ -10,7 +10,7 @@ import pandas as pd
 
 from llmtrack.analysis.experiment.inference import MIN_USERS
 from llmtrack.analysis.experiment.metrics import METRIC_NAMES, Arms, arms
-from llmtrack.analysis.experiment.result import Health, Note
+from llmtrack.analysis.result import Note
 from llmtrack.analysis.stats import srm_p
 from llmtrack.errors import UsageError
 
@@ -31,7 +31,7 @@ class Population(NamedTuple):
     excluded: dict[str, int]
 
 
-def check(sessions: pd.DataFrame, by: str, primary: Sequence[str]) -> None:
+def check(by: str, primary: Sequence[str] = ()) -> None:
     """Raises UsageError for a grouping, or primary metrics, that cannot be answered."""
     if by not in GROUPINGS:
         raise UsageError(f'Sessions cannot be grouped by "{by}".', f"Choose one of {', '.join(GROUPINGS)}.")
@@ -61,20 +61,24 @@ def select(sessions: pd.DataFrame, by: str, control: str | None, weights: Mappin
     return Population(sessions, found, _control(found.groups, control, weights), excluded)
 
 
-def notes(population: Population, by: str, weights: Mapping[str, float] | None) -> tuple[Health, list[Note]]:
-    """What was checked, and a warning with a stable code for each thing that was found."""
-    sessions, found = population.sessions, population.arms
-    users = dict(zip(found.groups, np.bincount(found.arm, minlength=len(found.groups)).tolist(), strict=True))
-    p = srm_p(users, weights) if weights is not None and by == "model_group" else float("nan")
-    ended = (sessions["end_estimated"].to_numpy(dtype=bool) | sessions["duration_s"].isna().to_numpy()).astype(float)
-    of_session = found.arm[found.row]
-    missing = np.bincount(of_session, weights=ended, minlength=len(users)) / np.bincount(
-        of_session, minlength=len(users)
-    )
+def users_of(population: Population) -> dict[str, int]:
+    """How many users each group has."""
+    found = population.arms
+    return dict(zip(found.groups, np.bincount(found.arm, minlength=len(found.groups)).tolist(), strict=True))
+
+
+def split_p(population: Population, by: str, weights: Mapping[str, float] | None) -> float:
+    """p of the configured split of users; NaN where none is configured."""
+    return srm_p(users_of(population), weights) if weights is not None and by == "model_group" else float("nan")
+
+
+def notes(population: Population, by: str, weights: Mapping[str, float] | None) -> list[Note]:
+    """A warning with a stable code for each thing that a reader must know before believing a comparison."""
+    sessions, found, users = population.sessions, population.arms, users_of(population)
     several = population.excluded["users_in_several_groups"]
-    health = Health(p, several, int(sessions["open"].sum()), dict(zip(users, missing.tolist(), strict=True)))
     if len(users) < 2:
-        return health, []
+        return []
+    p = split_p(population, by, weights)
     warnings = [*_srm_notes(users, p, weights, by), *_design_notes(sessions, by)]
     if several:
         text = f"{several} users were seen in more than one group of an experiment and are left out."
@@ -87,7 +91,13 @@ def notes(population: Population, by: str, weights: Mapping[str, float] | None) 
     if small:
         text = f"Under {MIN_USERS} users in {', '.join(small)}: numbers, but no inference."
         warnings.append(Note("small_group", text))
-    return health, warnings
+    return warnings
+
+
+def weights_of(sessions: pd.DataFrame, weights: Mapping[str, Mapping[str, float]]) -> Mapping[str, float] | None:
+    """The configured shares of users of the one experiment that these sessions belong to."""
+    named = [name for name in sessions["experiment_id"].unique() if name != UNKNOWN]
+    return weights.get(named[0]) if len(named) == 1 else None
 
 
 def left_out(names: Sequence[str]) -> list[Note]:

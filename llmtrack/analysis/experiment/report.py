@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, ClassVar, Final, NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from llmtrack.analysis.experiment.comparisons import BENJAMINI_HOCHBERG, HOLM, Tested, compared
 from llmtrack.analysis.experiment.inference import (
     MIN_USERS,
     Options,
     Outcome,
+    ResponseArm,
     Responses,
     SumsArm,
     compare_responses,
@@ -23,6 +27,8 @@ from llmtrack.analysis.experiment.inference import (
 )
 from llmtrack.analysis.experiment.metrics import (
     METRIC_NAMES,
+    OF_RESPONSES,
+    OF_SESSIONS,
     RESPONSE_METRICS,
     Arms,
     ResponseMetric,
@@ -32,23 +38,33 @@ from llmtrack.analysis.experiment.metrics import (
     session_values,
     user_sums,
 )
-from llmtrack.analysis.experiment.population import UNKNOWN, check, left_out, notes, select
-from llmtrack.analysis.experiment.result import Contrast, Engagement, GroupValue, MetricResult
-from llmtrack.analysis.stats import (
-    benjamini_hochberg,
-    div,
-    holm,
-    mde,
-    percentile_interval,
-    quantile,
-    share_interval,
-    verdict,
+from llmtrack.analysis.experiment.population import (
+    UNKNOWN,
+    Population,
+    check,
+    left_out,
+    notes,
+    select,
+    split_p,
+    weights_of,
 )
+from llmtrack.analysis.experiment.result import EngagementResult, GroupValue, Health, MetricResult
+from llmtrack.analysis.frames import table
+from llmtrack.analysis.interaction import Interaction, summary, turns
+from llmtrack.analysis.parts import Part, compact, merge
+from llmtrack.analysis.result import Comparison, number, pair
+from llmtrack.analysis.stats import div, percentile_interval, quantile, share_interval
 from llmtrack.analysis.stats.ratio import NO_INTERVAL
+from llmtrack.session.tally import Tally
+
+if TYPE_CHECKING:
+    from llmtrack.analysis.report import ReportSettings
+    from llmtrack.session.cleaning import Cleaned
 
 Mask = npt.NDArray[np.bool_]
+Arm = TypeVar("Arm", SumsArm, ResponseArm)
 
-DEFAULT_PRIMARY = ("prompts_per_session", "copied_response_share", "reask_share")
+DEFAULT_PRIMARY: Final = ("prompts_per_session", "copied_response_share", "reask_share")
 
 
 class _Plan(NamedTuple):
@@ -57,6 +73,63 @@ class _Plan(NamedTuple):
     arms: Arms
     control: int
     options: Options
+
+
+@dataclass(frozen=True, kw_only=True)
+class Picked:
+    """What engagement and its A/A keep of sessions: the numbers of each, and of each answer."""
+
+    by: str = "model_group"
+
+    fields: ClassVar = tuple(dict.fromkeys((*summary.TEXT_FIELDS, *turns.FIELDS)))
+
+    def __post_init__(self) -> None:
+        check(self.by)
+
+    def pick(self, cleaned: Cleaned) -> Part:
+        """A row a session, and a row an answer."""
+        interaction = Interaction(cleaned)
+        found = table(interaction.turns())
+        answers = found.loc[found["answered"], ["session", *OF_RESPONSES]].reset_index(drop=True)
+        numbers = table(interaction.summary())[[*OF_SESSIONS, *({self.by} - {*OF_SESSIONS, "none"})]]
+        return Part(compact(numbers), {"responses": compact(answers)}, Tally.of(cleaned))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Engagement(Picked):
+    """Every metric by group, each other group against the control; docs/statistics.md says how it is made.
+
+    `control`: a group; default: the one named "control", else the first of the configured weights, else the first by
+    name. `primary`: at most 3 metrics, corrected by Holm; the others are exploratory (Benjamini-Hochberg). `margin`: a
+    lift within ± margin is equivalent. `force`: verdicts in spite of SRM. `weights`: shares of users in place of the
+    configured ones. Raises UsageError.
+    """
+
+    control: str | None = None
+    primary: tuple[str, ...] = DEFAULT_PRIMARY
+    margin: float = 0.05
+    force: bool = False
+    seed: int = 0
+    weights: Mapping[str, float] | None = None
+
+    def __post_init__(self) -> None:
+        check(self.by, self.primary)
+
+    def finish(self, parts: Iterable[Part], settings: ReportSettings) -> EngagementResult:
+        """The metrics of all parts."""
+        whole = merge(parts)
+        return engagement(
+            whole.sessions,
+            by=self.by,
+            control=self.control,
+            primary=self.primary,
+            weights=self.weights or weights_of(whole.sessions, settings.weights),
+            margin=self.margin,
+            seed=self.seed,
+            force=self.force,
+            responses=responses_of(whole.sessions, whole.tables["responses"], self.by),
+            tally=whole.tally,
+        )
 
 
 def engagement(
@@ -73,48 +146,61 @@ def engagement(
     permutations: int = 2000,
     bootstraps: int = 500,
     responses: pd.DataFrame | None = None,
-) -> Engagement:
+    tally: Tally | None = None,
+) -> EngagementResult:
     """The metrics of docs/statistics.md by group, each other group against the control.
 
     `sessions`: the summary table, a row a session. `responses`: a row a response with user_id, group (the value of
     `by`), latency_ms, first_action_s and first_action_censored (see responses_of). Metrics whose columns are missing
-    are left out and named in a warning.
-    `by`: model_group, experiment_id, device, browser, os or none. `control`: a group; default: the one named
-    "control", else the first of `weights`, else the first by name. `primary`: at most 3 metrics, corrected by Holm;
-    the others are exploratory (Benjamini-Hochberg). `weights`: configured shares of users, any scale, for the SRM
-    check. `margin`: a lift within ± margin is equivalent. `force`: verdicts in spite of SRM. `permutations` and
-    `bootstraps`: how often users are resampled, 0 for never (Welch's p throughout, no intervals of quantiles).
+    are left out and named in a warning. `weights`: configured shares of users, any scale, for the SRM check.
+    `permutations` and `bootstraps`: how often users are resampled, 0 for never (Welch's p throughout, no intervals of
+    quantiles). The others are those of `Engagement`.
 
     Raises UsageError for an unknown group, column or metric, or more than 3 primary metrics.
     """
-    check(sessions, by, primary)
+    check(by, primary)
     population = select(sessions, by, control, weights)
     arms = population.arms
     plan = _Plan(arms, population.control, Options(alpha, seed, permutations, bootstraps))
-    results = [_session_metric(metric, population.sessions, plan) for metric in answerable(sessions)]
+    found = [_session_metric(metric, population.sessions, plan) for metric in answerable(sessions)]
     if responses is not None:
-        results += [_response_metric(metric, found, plan) for metric, found in response_rows(responses, arms)]
-    results = _corrected(results, primary)
-    health, warnings = notes(population, by, weights)
-    warnings += left_out([name for name in METRIC_NAMES if name not in {result.metric for result in results}])
-    if force or not any(note.code == "srm" for note in warnings):
-        results = [_judged(result, alpha, margin) for result in results]
-    name = arms.groups[plan.control] if len(arms.groups) > 1 else None
-    users = int(population.sessions["user_id"].nunique())
-    return Engagement(name, len(population.sessions), users, population.excluded, health, results, warnings)
+        found += [_response_metric(metric, rows, plan) for metric, rows in response_rows(responses, arms)]
+    warnings = notes(population, by, weights)
+    judged = force or not any(note.code == "srm" for note in warnings)
+    results = _judged(found, primary, alpha=alpha, margin=margin, verdicts=judged)
+    missing = left_out([name for name in METRIC_NAMES if name not in {result.metric for result in results}])
+    return EngagementResult(
+        control=arms.groups[plan.control] if len(arms.groups) > 1 else None,
+        sessions=len(population.sessions),
+        users=int(population.sessions["user_id"].nunique()),
+        health=_health(population, split_p(population, by, weights)),
+        metrics=results,
+        warnings=[*warnings, *missing],
+        tally=(tally or Tally(len(sessions))).with_excluded(population.excluded),
+    )
 
 
-def responses_of(sessions: pd.DataFrame, turns: pd.DataFrame, by: str = "model_group") -> pd.DataFrame:
-    """The `responses` of `engagement`: the answered turns, each with its session's user and group.
+def _health(population: Population, p: float) -> Health:
+    sessions, found = population.sessions, population.arms
+    ended = (sessions["end_estimated"].to_numpy(dtype=bool) | sessions["duration_s"].isna().to_numpy()).astype(float)
+    of_session, groups = found.arm[found.row], len(found.groups)
+    missing = np.bincount(of_session, ended, minlength=groups) / np.bincount(of_session, minlength=groups)
+    return Health(
+        srm_p=number(p),
+        users_in_several_groups=population.excluded["users_in_several_groups"],
+        open_sessions=int(sessions["open"].sum()),
+        end_missing_share=dict(zip(found.groups, missing.tolist(), strict=True)),
+    )
 
-    `turns`: a row a turn whose `session` is the index label of its row in `sessions`, with answered, latency_ms,
-    first_action_s and first_action_censored.
+
+def responses_of(sessions: pd.DataFrame, answers: pd.DataFrame, by: str = "model_group") -> pd.DataFrame:
+    """The `responses` of `engagement`: a row an answer, with its session's user and group.
+
+    `answers`: a row an answered turn whose `session` is the index label of its row in `sessions`, with OF_RESPONSES.
     """
-    answered = turns[turns["answered"]]
-    session = sessions.loc[answered["session"]]
-    group = np.full(len(answered), "all") if by == "none" else session[by].fillna(UNKNOWN).to_numpy()
-    columns = ["latency_ms", "first_action_s", "first_action_censored"]
-    return answered[columns].assign(user_id=session["user_id"].to_numpy(), group=group)
+    session = sessions.loc[answers["session"]]
+    group = np.full(len(answers), "all") if by == "none" else session[by].fillna(UNKNOWN).to_numpy()
+    return answers[[*OF_RESPONSES]].assign(user_id=session["user_id"].to_numpy(), group=group)
 
 
 def response_rows(responses: pd.DataFrame, arms: Arms) -> list[tuple[ResponseMetric, Responses]]:
@@ -131,27 +217,32 @@ def response_rows(responses: pd.DataFrame, arms: Arms) -> list[tuple[ResponseMet
     return found
 
 
-def _session_metric(metric: SessionMetric, sessions: pd.DataFrame, plan: _Plan) -> MetricResult:
+class _Found(NamedTuple):
+    """A metric's groups and its tests, not adjusted yet."""
+
+    metric: SessionMetric | ResponseMetric
+    groups: list[GroupValue]
+    tests: list[Tested]
+    winsorised_at: float | None = None
+
+
+def _session_metric(metric: SessionMetric, sessions: pd.DataFrame, plan: _Plan) -> _Found:
     values = session_values(metric, sessions, plan.arms.row)
     sums = user_sums(values, len(plan.arms.arm))
     members = [sums_arm(sums, plan.arms.arm, group) for group in range(len(plan.arms.groups))]
-    raw = [float(sums.raw[plan.arms.arm[sums.row] == group].sum()) for group in range(len(members))]
     of_session = plan.arms.arm[values.row]
     groups = [
         _group_value(name, metric, member, values, of_session == group, plan.options.alpha)
         for group, (name, member) in enumerate(zip(plan.arms.groups, members, strict=True))
     ]
     if metric.heavy:
+        raw = [float(sums.raw[plan.arms.arm[sums.row] == group].sum()) for group in range(len(members))]
         groups = [
-            group._replace(raw_value=div(total, group.denominator)) for group, total in zip(groups, raw, strict=True)
+            group._replace(raw_value=number(div(total, group.denominator)))
+            for group, total in zip(groups, raw, strict=True)
         ]
-    tested = {
-        group: compare_sums(members[plan.control], member, plan.options)
-        for group, member in enumerate(members)
-        if group != plan.control
-    }
-    limit = values.limit if metric.heavy else None
-    return MetricResult(metric.name, metric.unit, metric.good, True, groups, _contrasts(tested, plan), limit)
+    tests = _tested(metric, members, partial(compare_sums, options=plan.options), plan)
+    return _Found(metric, groups, tests, number(values.limit) if metric.heavy else None)
 
 
 def _group_value(
@@ -161,17 +252,16 @@ def _group_value(
     ci = NO_INTERVAL
     if arm.users >= MIN_USERS:
         ci = share_interval(arm.numerator, arm.denominator, alpha) if metric.share else estimate.interval(alpha)
-    median = math.nan if metric.share else _session_median(values, mine)
     return GroupValue(
-        name,
-        estimate.value,
-        ci,
-        median,
-        estimate.users,
-        int(mine.sum()),
-        estimate.numerator,
-        estimate.denominator,
-        estimate.n_eff,
+        group=name,
+        value=number(estimate.value),
+        ci=pair(ci),
+        median=None if metric.share else number(_session_median(values, mine)),
+        users=estimate.users,
+        sessions=int(mine.sum()),
+        numerator=number(estimate.numerator),
+        denominator=estimate.denominator,
+        n_eff=number(estimate.n_eff),
     )
 
 
@@ -181,73 +271,65 @@ def _session_median(values: SessionValues, mine: Mask) -> float:
     return float(np.median(values.raw[chosen] / values.denominator[chosen])) if chosen.any() else math.nan
 
 
-def _response_metric(metric: ResponseMetric, found: Responses, plan: _Plan) -> MetricResult:
+def _response_metric(metric: ResponseMetric, found: Responses, plan: _Plan) -> _Found:
     members = [
         response_arm(metric, found, plan.arms.arm, group, plan.options) for group in range(len(plan.arms.groups))
     ]
-    groups = []
-    for name, arm in zip(plan.arms.groups, members, strict=True):
-        median = arm.value
-        if metric.q != 0.5:
-            median = quantile(arm.values, 0.5)
-        ci = percentile_interval(arm.replicates, plan.options.alpha)
-        groups.append(
-            GroupValue(name, arm.value, ci, median, arm.users, None, math.nan, float(len(arm.values)), arm.n_eff)
+    groups = [
+        GroupValue(
+            group=name,
+            value=number(arm.value),
+            ci=pair(percentile_interval(arm.replicates, plan.options.alpha)),
+            median=number(arm.value if metric.q == 0.5 else quantile(arm.values, 0.5)),
+            users=arm.users,
+            sessions=None,
+            numerator=None,
+            denominator=float(len(arm.values)),
+            n_eff=number(arm.n_eff),
         )
-    tested = {
-        group: compare_responses(metric, members[plan.control], arm, plan.options)
-        for group, arm in enumerate(members)
-        if group != plan.control
-    }
-    return MetricResult(metric.name, metric.unit, metric.good, True, groups, _contrasts(tested, plan))
+        for name, arm in zip(plan.arms.groups, members, strict=True)
+    ]
+    return _Found(
+        metric, groups, _tested(metric, members, partial(compare_responses, metric, options=plan.options), plan)
+    )
 
 
-def _contrasts(tested: Mapping[int, Outcome], plan: _Plan) -> list[Contrast]:
-    names, alpha = plan.arms.groups, plan.options.alpha
+def _tested(
+    metric: SessionMetric | ResponseMetric, members: Sequence[Arm], compare: Callable[[Arm, Arm], Outcome], plan: _Plan
+) -> list[Tested]:
+    names, control = plan.arms.groups, plan.control
     return [
-        Contrast(
-            names[group],
-            names[plan.control],
-            found.difference,
-            found.difference_ci,
-            found.lift,
-            found.lift_ci,
-            found.p,
-            math.nan,
-            "",
-            method,
-            mde(found.standard_error, found.df, alpha=alpha),
-            None,
+        Tested(
+            metric=metric.name,
+            good=metric.good,
+            group=names[group],
+            control=names[control],
+            outcome=compare(members[control], arm),
         )
-        for group, (found, method) in tested.items()
+        for group, arm in enumerate(members)
+        if group != control
     ]
 
 
-def _corrected(results: list[MetricResult], primary: Sequence[str]) -> list[MetricResult]:
+def _judged(
+    found: Sequence[_Found], primary: Sequence[str], *, alpha: float, margin: float, verdicts: bool
+) -> list[MetricResult]:
     """Adjusted p values: one family of the primary metrics, one of the rest, each over all groups."""
-    out = []
-    p = {
-        exploratory: iter(
-            adjust([c.p for r in results if (r.metric not in primary) == exploratory for c in r.comparisons]).tolist()
+    of_metric: dict[str, list[Comparison]] = {}
+    for exploratory, correction in ((False, HOLM), (True, BENJAMINI_HOCHBERG)):
+        family = [test for each in found if (each.metric.name not in primary) == exploratory for test in each.tests]
+        judge = partial(compared, correction=correction, alpha=alpha, margin=margin, verdicts=verdicts)
+        for comparison in judge(family):
+            of_metric.setdefault(comparison.metric, []).append(comparison)
+    return [
+        MetricResult(
+            metric=metric.name,
+            unit=metric.unit,
+            good=metric.good,
+            exploratory=metric.name not in primary,
+            groups=groups,
+            comparisons=of_metric.get(metric.name, []),
+            winsorised_at=limit,
         )
-        for exploratory, adjust in ((False, holm), (True, benjamini_hochberg))
-    }
-    for result in results:
-        exploratory = result.metric not in primary
-        correction = "benjamini-hochberg" if exploratory else "holm"
-        comparisons = [c._replace(p_adjusted=next(p[exploratory]), correction=correction) for c in result.comparisons]
-        out.append(result._replace(exploratory=exploratory, comparisons=comparisons))
-    return out
-
-
-def _judged(result: MetricResult, alpha: float, margin: float) -> MetricResult:
-    return result._replace(
-        comparisons=[
-            c._replace(
-                verdict=verdict(result.good, c.difference_ci, c.lift_ci, c.p_adjusted, alpha=alpha, margin=margin)
-            )
-            if c.method != "none"
-            else c
-            for c in result.comparisons
-        ]
-    )
+        for metric, groups, _, limit in found
+    ]

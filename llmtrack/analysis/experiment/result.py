@@ -1,45 +1,28 @@
-"""What engagement() returns: small records that become JSON or a table."""
+"""What engagement finds: small records that become JSON or a table."""
 
 from __future__ import annotations
 
-import math
-from typing import NamedTuple
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, ClassVar, NamedTuple
 
-import pandas as pd
-
-from llmtrack.analysis.stats import Good, Interval
+from llmtrack.analysis.result import Comparison, Pair, Result, plain
+from llmtrack.analysis.stats import Good
 
 
 class GroupValue(NamedTuple):
-    """A metric in one group. `ci` is NaN without inference; `raw_value` (before winsorising) only on heavy tails."""
+    """A metric in one group. No `ci` without inference; `raw_value` (before winsorising) only on heavy tails."""
 
     group: str
-    value: float
-    ci: Interval
-    median: float
+    value: float | None
+    ci: Pair
+    median: float | None
     users: int
     sessions: int | None
-    numerator: float
+    numerator: float | None
     denominator: float
-    n_eff: float
+    n_eff: float | None
     raw_value: float | None = None
-
-
-class Contrast(NamedTuple):
-    """A group against the control. `mde` is in the metric's unit, `lift` a share of the control's value."""
-
-    group: str
-    control: str
-    difference: float
-    difference_ci: Interval
-    lift: float
-    lift_ci: Interval
-    p: float
-    p_adjusted: float
-    correction: str
-    method: str
-    mde: float
-    verdict: str | None
 
 
 class MetricResult(NamedTuple):
@@ -50,102 +33,77 @@ class MetricResult(NamedTuple):
     good: Good
     exploratory: bool
     groups: list[GroupValue]
-    comparisons: list[Contrast]
+    comparisons: list[Comparison]
     winsorised_at: float | None = None
 
 
 class Health(NamedTuple):
     """Whether the comparison can be trusted; shares are 0 to 1."""
 
-    srm_p: float
+    srm_p: float | None
     users_in_several_groups: int
     open_sessions: int
     end_missing_share: dict[str, float]
 
 
-class Note(NamedTuple):
-    """Something the reader must know before the numbers."""
+_OF_METRIC = ("metric", "unit", "good", "exploratory", "winsorised_at")
+_OF_GROUP = (
+    "group", "value", "ci_lo", "ci_hi", "median", "users", "sessions", "numerator", "denominator", "n_eff", "raw_value",
+)  # fmt: skip
+_OF_COMPARISON = (
+    "control", "difference", "difference_ci_lo", "difference_ci_hi", "lift", "lift_ci_lo", "lift_ci_hi",
+    "p", "p_adjusted", "correction", "method", "mde", "verdict",
+)  # fmt: skip
 
-    code: str
-    text: str
 
-
-class Engagement(NamedTuple):
+@dataclass(frozen=True, kw_only=True)
+class EngagementResult(Result):
     """The numbers of every metric by group, with what may be concluded from them."""
 
+    title: ClassVar = "Engagement"
+    columns: ClassVar = (*_OF_METRIC, *_OF_GROUP, *_OF_COMPARISON)
+    last: ClassVar = ("excluded", "health", "metrics", "warnings", "repaired")
+
+    unit: str = "user"
     control: str | None
     sessions: int
     users: int
-    excluded: dict[str, int]
     health: Health
     metrics: list[MetricResult]
-    warnings: list[Note]
 
-    def to_dict(self) -> dict[str, object]:
+    def records(self) -> Iterator[dict[str, Any]]:
+        """A row a metric and group, its comparison with the control beside it; an interval is two columns."""
+        for metric in self.metrics:
+            about = {key: getattr(metric, key) for key in _OF_METRIC}
+            contrasts = {each.group: each for each in metric.comparisons}
+            for group in metric.groups:
+                contrast = contrasts.get(group.group)
+                yield {**about, **(_ends(contrast) if contrast else {}), **_ends(group)}
+
+    def to_dict(self) -> dict[str, Any]:
         """The documented JSON (docs/statistics.md); a number that does not exist is None."""
-        return {
-            "unit": "user",
-            "control": self.control,
-            "sessions": self.sessions,
-            "users": self.users,
-            "excluded": dict(self.excluded),
-            "health": _plain(self.health),
-            "metrics": [_metric(metric) for metric in self.metrics],
-            "warnings": [note._asdict() for note in self.warnings],
-        }
-
-    def to_frame(self) -> pd.DataFrame:
-        """One row a metric and group, its comparison with the control beside it; an interval is two columns."""
-        return pd.DataFrame([row for metric in self.metrics for row in _rows(metric)])
+        return {**super().to_dict(), "metrics": [_sparse(metric) for metric in self.metrics]}
 
 
-_SPARSE = ("raw_value", "winsorised_at")
-
-
-def _metric(metric: MetricResult) -> dict[str, object]:
-    plain = _record(metric)
-    plain["groups"] = [_record(group) for group in metric.groups]
-    plain["comparisons"] = [_record(contrast) for contrast in metric.comparisons]
-    return plain
-
-
-def _record(record: GroupValue | Contrast | MetricResult) -> dict[str, object]:
-    fields = record._asdict()
-    return {key: _plain(value) for key, value in fields.items() if not (key in _SPARSE and value is None)}
-
-
-def _plain(value: object) -> object:
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, Interval):
-        return list(value) if math.isfinite(value.lo) and math.isfinite(value.hi) else None
-    if isinstance(value, Health):
-        return {key: _plain(item) for key, item in value._asdict().items()}
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    return value
-
-
-def _rows(metric: MetricResult) -> list[dict[str, object]]:
-    contrasts = {contrast.group: contrast for contrast in metric.comparisons}
-    about = {key: getattr(metric, key) for key in ("metric", "unit", "good", "exploratory", "winsorised_at")}
-    empty = dict.fromkeys(Contrast._fields[1:])
-    return [
-        {
-            **about,
-            **_flat(group._asdict()),
-            **_flat({**empty, **(contrasts[group.group]._asdict() if group.group in contrasts else {})}),
-        }
-        for group in metric.groups
-    ]
-
-
-def _flat(fields: dict[str, object]) -> dict[str, object]:
-    flat: dict[str, object] = {}
-    for key, value in fields.items():
+def _ends(record: GroupValue | Comparison) -> dict[str, Any]:
+    """A record with each interval as two values."""
+    found: dict[str, Any] = {}
+    for key, value in record._asdict().items():
         if key == "ci" or key.endswith("_ci"):
-            lo, hi = value if isinstance(value, Interval) else (math.nan, math.nan)
-            flat[f"{key}_lo"], flat[f"{key}_hi"] = lo, hi
+            found[f"{key}_lo"], found[f"{key}_hi"] = value or (None, None)
         else:
-            flat[key] = value
-    return flat
+            found[key] = value
+    return found
+
+
+def _sparse(metric: MetricResult) -> dict[str, Any]:
+    """Without the keys that only some metrics have."""
+    found: dict[str, Any] = plain(metric)
+    heavy = metric.winsorised_at is not None or any(group.raw_value is not None for group in metric.groups)
+    if not heavy:
+        for each in (found, *found["groups"]):
+            each.pop("raw_value", None)
+            each.pop("winsorised_at", None)
+    for each in found["comparisons"]:
+        del each["metric"]
+    return found

@@ -7,19 +7,26 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import pandas as pd
 
 from llmtrack.analysis.export.columns import TABLES, TEXT_BASED, Column
 from llmtrack.analysis.interaction import Interaction, summary, turns
+from llmtrack.analysis.parts import Part, merge
+from llmtrack.analysis.result import Result
 from llmtrack.errors import UsageError
 from llmtrack.session.batch import DATA, NUMBERS, TEXTS
 from llmtrack.session.cleaning import Cleaned
 from llmtrack.session.jsonable import jsonable
 from llmtrack.session.schema import CHAT, well_formed
+from llmtrack.session.tally import Tally
 from llmtrack.session.values import Floats, Objects, numbers, texts
+
+if TYPE_CHECKING:
+    from llmtrack.analysis.report import ReportSettings
 
 _SESSION = ("session_id", "user_id", "model_group", "experiment_id")
 _OWN = (*_SESSION, "number", "t", "time", "at_s", "type", DATA)  # columns of events that are no data fields
@@ -53,10 +60,72 @@ def fields(table: str, columns: Sequence[Column]) -> tuple[str, ...] | None:
     return turns.TEXT_FIELDS if with_texts else turns.FIELDS
 
 
+@dataclass(frozen=True, kw_only=True)
+class TableResult(Result):
+    """A table of sessions, by start and id."""
+
+    title: ClassVar = "Table"
+
+    table: str
+    rows: pd.DataFrame
+
+    def to_frame(self) -> pd.DataFrame:
+        """The table, exactly its columns; `attrs` has what was left out and mended."""
+        frame = self.rows.copy()
+        frame.attrs.update(excluded=self.excluded, repaired=self.repaired)
+        return frame
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain dicts and lists."""
+        return {**super().to_dict(), "rows": jsonable(self.rows.to_dict("records"))}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Export:
+    """The rows of `table` ("sessions", "events" or "turns") with these columns (None: all), as docs/export.md says.
+
+    Each part has its rows, to be written without keeping them all. Raises UsageError for a table or a column that does
+    not exist.
+    """
+
+    table: str
+    columns: tuple[str, ...] | None = None
+
+    def __post_init__(self) -> None:
+        choose(self.table, self.columns)
+
+    @property
+    def fields(self) -> tuple[str, ...] | None:
+        """The data fields that the columns are made of; None: whole data objects."""
+        return fields(self.table, choose(self.table, self.columns))
+
+    def pick(self, cleaned: Cleaned) -> Part:
+        """The rows of the table."""
+        sessions = pd.DataFrame(
+            {
+                "session_id": pd.array(cleaned.sessions["session_id"], dtype="str"),
+                "start_ms": cleaned.sessions["start_ms"],
+            }
+        )
+        rows = build(self.table, cleaned, choose(self.table, self.columns))
+        return Part(sessions, {"rows": rows}, Tally.of(cleaned))
+
+    def finish(self, parts: Iterable[Part], settings: ReportSettings) -> TableResult:
+        """The rows of all parts."""
+        whole = merge(parts)
+        return TableResult(table=self.table, rows=rows_of(whole), warnings=[], tally=whole.tally)
+
+
+def rows_of(part: Part) -> pd.DataFrame:
+    """The rows of a part of an export."""
+    return part.tables["rows"].drop(columns="session")
+
+
 def build(table: str, cleaned: Cleaned, columns: Sequence[Column]) -> pd.DataFrame:
-    """The rows of `table` in clean sessions read with its `fields`: exactly these columns, typed as they say."""
+    """The rows of `table` in clean sessions read with its `fields`: these columns, and `session`, which one it is."""
     rows = {"sessions": _sessions, "events": _events, "turns": _turns}[table](cleaned)
-    return pd.DataFrame({column.name: typed(rows[column.name], column.type) for column in columns})
+    found = {column.name: typed(rows[column.name], column.type) for column in columns}
+    return pd.DataFrame({"session": np.asarray(rows["session"]), **found})
 
 
 def typed(values: Any, kind: str) -> pd.Series[Any]:
@@ -74,7 +143,8 @@ def typed(values: Any, kind: str) -> pd.Series[Any]:
 
 def _sessions(cleaned: Cleaned) -> dict[str, Any]:
     found = Interaction(cleaned).summary()
-    return {**found, "start_time": found["start_ms"], "end_time": found["end_ms"]}
+    times = {"start_time": found["start_ms"], "end_time": found["end_ms"]}
+    return {**found, **times, "session": np.arange(len(cleaned))}
 
 
 def _turns(cleaned: Cleaned) -> dict[str, Any]:
@@ -89,7 +159,8 @@ def _events(cleaned: Cleaned) -> dict[str, Any]:
     start = cleaned.sessions["start_ms"][session]
     own = {"number": np.arange(len(t)) - first + 1, "t": np.round(t).astype(np.int64), "time": t}
     kind = np.array([*cleaned.types, None], dtype=object)[cleaned.type_codes]
-    found = {**_of_session(cleaned, session), **own, "at_s": np.round(t - start, 3) / 1000, "type": kind}
+    found = {**_of_session(cleaned, session), **own, "session": session, "type": kind}
+    found["at_s"] = np.round(t - start, 3) / 1000
     if DATA in cleaned.data:
         return found | _data(cleaned.data[DATA].tolist())
     return found | {key: _clean(key, values) for key, values in cleaned.data.items()}

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
 import pandas as pd
 
+from llmtrack.analysis.experiment.comparisons import Tested, compared
+from llmtrack.analysis.experiment.inference import Outcome
 from llmtrack.analysis.funnel.history import UNKNOWN, By, Unit, in_several_groups
 from llmtrack.analysis.funnel.moments import Floats, Order
-from llmtrack.analysis.funnel.result import Comparison, Funnel, GroupResult, Note, StepResult
+from llmtrack.analysis.funnel.result import FunnelResult, GroupResult, StepResult
 from llmtrack.analysis.funnel.steps import Step, parse_steps
-from llmtrack.analysis.stats import Interval, compare, div, holm, quantile, ratio, share_interval, wilson
+from llmtrack.analysis.result import Comparison, Note, number, pair
+from llmtrack.analysis.stats import Interval, compare, div, quantile, ratio, share_interval, wilson
 from llmtrack.errors import UsageError
+from llmtrack.session.tally import Tally
 
 DAY_S: Final = 24 * 60 * 60.0
 FEW_USERS: Final = 30  # an arm with fewer users: the normal approximation behind intervals and p is rough
@@ -50,7 +53,8 @@ def aggregate(
     window_s: float = DAY_S,
     by: By = "model_group",
     control: str | None = None,
-) -> Funnel:
+    tally: Tally | None = None,
+) -> FunnelResult:
     """The funnel of units as `match` returns them.
 
     Intervals of shares are Wilson's; where users have several units, those of one user are not independent and the
@@ -64,8 +68,16 @@ def aggregate(
     users = {name: _Users.of(rows, len(names)) for name, rows in groups.items()}
     results = tuple(_group(name, rows, users[name], names) for name, rows in groups.items())
     comparisons = _comparisons(users, names, _control([*groups], control))
-    notes = _notes(results, users, units, names, by)
-    return Funnel(unit, order, window_s, len(units), excluded, {}, results, comparisons, notes)
+    return FunnelResult(
+        unit=unit,
+        order=order,
+        window_s=window_s,
+        units=len(units),
+        groups=results,
+        comparisons=comparisons,
+        warnings=_notes(results, users, units, names, by),
+        tally=(tally or Tally(len(units))).with_excluded(excluded),
+    )
 
 
 def _counted(units: pd.DataFrame, by: By) -> tuple[pd.DataFrame, dict[str, int]]:
@@ -88,16 +100,16 @@ def _group(name: str, rows: pd.DataFrame, users: _Users, names: Sequence[str]) -
         seconds = rows[f"s_{i + 1}"].dropna().to_numpy() if i else np.empty(0)
         steps.append(
             StepResult(
-                step,
-                count,
-                _number(div(count, len(rows))),
-                _pair(users.interval(i)),
-                _number(div(count, steps[-1].reached)) if i else None,
-                _number(quantile(seconds, 0.5)),
-                _number(quantile(seconds, 0.9)),
+                step=step,
+                reached=count,
+                of_all=number(div(count, len(rows))),
+                of_all_ci=pair(users.interval(i)),
+                of_previous=number(div(count, steps[-1].reached)) if i else None,
+                median_s=number(quantile(seconds, 0.5)),
+                p90_s=number(quantile(seconds, 0.9)),
             )
         )
-    return GroupResult(name, len(rows), tuple(steps))
+    return GroupResult(group=name, units=len(rows), steps=tuple(steps))
 
 
 def _control(groups: Sequence[str], control: str | None) -> str | None:
@@ -113,27 +125,26 @@ def _comparisons(users: dict[str, _Users], names: Sequence[str], control: str | 
     ratios = {
         group: [ratio(each.reached[:, i], each.units) for i in range(len(names))] for group, each in users.items()
     }
-    pairs = [(group, i) for group in ratios if group != control for i in range(len(names))]
-    found = [compare(ratios[str(control)][i], ratios[group][i]) for group, i in pairs]
-    return tuple(
-        Comparison(
-            group,
-            str(control),
-            names[i],
-            _number(each.difference),
-            _pair(each.difference_ci),
-            _number(each.p),
-            _number(p),
+    tests = [
+        Tested(
+            metric=names[i],
+            good="none",
+            group=group,
+            control=str(control),
+            outcome=Outcome(compare(ratios[str(control)][i], ratios[group][i]), "welch"),
         )
-        for (group, i), each, p in zip(pairs, found, holm([each.p for each in found]), strict=True)
-    )
+        for group in ratios
+        if group != control
+        for i in range(len(names))
+    ]
+    return tuple(compared(tests))
 
 
 def _notes(
     groups: Sequence[GroupResult], users: dict[str, _Users], units: pd.DataFrame, names: Sequence[str], by: By
-) -> tuple[Note, ...]:
+) -> list[Note]:
     if not groups:
-        return (Note("no_units", "Nothing is left to count."),)
+        return [Note("no_units", "Nothing is left to count.")]
     notes = []
     never = [name for i, name in enumerate(names) if not any(group.steps[i].reached for group in groups)]
     if never:
@@ -146,12 +157,4 @@ def _notes(
     if by == "model_group" and experiments > 1:
         text = f"{experiments} experiments are pooled; choose one with --experiment."
         notes.append(Note("several_experiments", text))
-    return tuple(notes)
-
-
-def _number(value: float) -> float | None:
-    return None if math.isnan(value) else float(value)
-
-
-def _pair(interval: Interval) -> tuple[float | None, float | None]:
-    return _number(interval.lo), _number(interval.hi)
+    return notes

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from llmtrack.analysis.experiment.users import known_users
 from llmtrack.analysis.funnel.moments import Bools, Floats, History, Ints, Marks, Rules, first_of_each
 from llmtrack.analysis.funnel.steps import Alternative, Condition, Step
+from llmtrack.analysis.parts import Part, compact
 from llmtrack.errors import UsageError
 from llmtrack.session.batch import DATA
 from llmtrack.session.schema import CHAT
+from llmtrack.session.tally import Tally
 
 if TYPE_CHECKING:
     from llmtrack.analysis.frames import Frames
@@ -42,7 +45,7 @@ class Question(NamedTuple):
 
 
 class Picked(NamedTuple):
-    """The part of frames that a funnel needs.
+    """The part of sessions that a funnel needs.
 
     `members`: a row a session, or a session's chat: unit, user_id, experiment_id, model_group, group, t (of the visit,
     epoch ms). `member`, `t` and `marks`: a row an event that fits a step, sorted by member and t.
@@ -54,39 +57,46 @@ class Picked(NamedTuple):
     marks: Marks
 
 
-def pick(frames: Frames, question: Question) -> Picked:
-    """The members of the units in these frames and their events that fit a step."""
+def pick(frames: Frames, question: Question) -> Part:
+    """The sessions, the chats of them where chats are counted, and their events that fit a step.
+
+    sessions: session_id, start_ms, user_id, experiment_id, model_group, group, t (of the visit, epoch ms). chats: a row
+    a session's chat. events: t, marks, and `place`: which chat of its session, from 0.
+    """
     sessions, events = frames.sessions, frames.events
     session = events["session"].to_numpy()
     t = events["t"].to_numpy(dtype=np.float64)
     marks = _marks(events, question)
     rows = np.flatnonzero(marks)
-    members = _members(sessions, session, t, question)
-    member = session[rows]
+    place = np.zeros(len(rows), dtype=np.int64)
+    tables = {}
     if question.unit == "chat":
-        in_session, chat, row = _chats(events, session)
-        members = members.iloc[in_session].reset_index(drop=True)
-        members["unit"] = members["user_id"] + "\0" + chat  # an id of one's own chats may be another's
+        of_session, chat, row = _chats(events, session)
         rows = rows[row[rows] >= 0]
         rows = rows[np.argsort(row[rows], kind="stable")]
-        member = row[rows]
-    return Picked(members, member.astype(np.int32), t[rows], marks[rows])
+        place = row[rows] - np.searchsorted(of_session, session[rows])
+        tables["chats"] = pd.DataFrame({"session": of_session, "chat": pd.Series(chat, dtype="str")})
+    tables["events"] = pd.DataFrame({"session": session[rows], "place": place, "t": t[rows], "marks": marks[rows]})
+    found = _sessions(sessions, session, t, question)
+    return Part(found, {name: compact(table) for name, table in tables.items()}, Tally(len(sessions)))
 
 
-def join(picked: Iterable[Picked]) -> Picked:
-    """Several as one; members are numbered on."""
-    parts = list(picked)
-    if not parts:
-        members = pd.DataFrame(columns=["unit", "user_id", "experiment_id", "model_group", "group", "t"])
-        return Picked(members, np.empty(0, np.int32), np.empty(0), np.empty(0, np.uint16))
-    if len(parts) == 1:
-        return parts[0]
-    offsets = np.cumsum([0, *(len(part.members) for part in parts)])
+def members_of(part: Part, question: Question) -> Picked:
+    """The members of the units of a part."""
+    sessions, events = part.sessions, part.tables["events"]
+    session = events["session"].to_numpy()
+    if question.unit == "chat":
+        chats = part.tables["chats"]
+        of_session = chats["session"].to_numpy()
+        members = sessions.iloc[of_session].reset_index(drop=True)
+        members["unit"] = members["user_id"] + "\0" + chats["chat"]  # an id of one's own chats may be another's
+        member = np.searchsorted(of_session, session) + events["place"].to_numpy()
+    else:
+        members = sessions.assign(unit=sessions["user_id" if question.unit == "user" else "session_id"])
+        member = session
+    columns = ["unit", "user_id", "experiment_id", "model_group", "group", "t"]
     return Picked(
-        pd.concat([part.members for part in parts], ignore_index=True),
-        np.concatenate([part.member + offset for part, offset in zip(parts, offsets, strict=False)], dtype=np.int32),
-        np.concatenate([part.t for part in parts]),
-        np.concatenate([part.marks for part in parts]),
+        members[columns], member.astype(np.int32), events["t"].to_numpy(), events["marks"].to_numpy(np.uint16)
     )
 
 
@@ -120,18 +130,16 @@ def in_several_groups(members: pd.DataFrame) -> Bools:
     return pd.MultiIndex.from_frame(members[pair]).isin(pd.MultiIndex.from_frame(twice))
 
 
-def _members(sessions: pd.DataFrame, session: Ints, t: Floats, question: Question) -> pd.DataFrame:
-    """A row a session, as Picked describes it."""
-    ids, user = sessions["session_id"], _known(sessions["user_id"])
-    nobody = user == UNKNOWN
-    if nobody.any():  # nobody's sessions are not one person's: each counts as a user of its own
-        user = user.mask(nobody, "session " + ids)
+def _sessions(sessions: pd.DataFrame, session: Ints, t: Floats, question: Question) -> pd.DataFrame:
+    """A row a session, as `pick` describes it."""
+    user = known_users(sessions.assign(user_id=_known(sessions["user_id"])))
     begins = np.flatnonzero(first_of_each(session))
     earliest = np.full(len(sessions), np.nan)
     earliest[session[begins]] = t[begins]
     return pd.DataFrame(
         {
-            "unit": user if question.unit == "user" else ids,
+            "session_id": sessions["session_id"],
+            "start_ms": sessions["start_ms"],
             "user_id": user,
             "experiment_id": _known(sessions["experiment_id"]),
             "model_group": _known(sessions["model_group"]),

@@ -1,34 +1,38 @@
 """How many units go how far through a sequence of steps, by group.
 
-`match` finds the furthest step of each unit, `aggregate` counts units into a `Funnel`, `funnel` does both. The rules
-are PostHog's for ordered, strict and unordered funnels; where PostHog's result hangs on the order in which events of
-one time were written, the order that is best for the funnel counts. docs/funnel.md has them all with examples.
+`match` finds the furthest step of each unit, `aggregate` counts units; the report `Funnel` does both. The rules are
+PostHog's for ordered, strict and unordered funnels; where PostHog's result depends on the order in which events of one
+time were written, the order that is best for the funnel counts. docs/funnel.md has them all with examples.
 """
 
 from __future__ import annotations
 
 import math
-from collections import Counter
-from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Final, cast, get_args
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final, get_args
 
 import numpy as np
 import pandas as pd
 
+from llmtrack.analysis.frames import Frames, frames
 from llmtrack.analysis.funnel.counts import DAY_S, aggregate
-from llmtrack.analysis.funnel.history import By, Picked, Question, Unit, history, join, pick
+from llmtrack.analysis.funnel.history import By, Picked, Question, Unit, history, members_of, pick
 from llmtrack.analysis.funnel.moments import History, Moments, Order, Outcome, Rules, chunks
 from llmtrack.analysis.funnel.ordered import match_chains
-from llmtrack.analysis.funnel.result import Funnel
+from llmtrack.analysis.funnel.result import FunnelResult
 from llmtrack.analysis.funnel.steps import Alternative, Step, fields, parse_step, parse_steps
 from llmtrack.analysis.funnel.unordered import match_windows
+from llmtrack.analysis.parts import Part, merge
 from llmtrack.errors import UsageError
 from llmtrack.session.schema import CHAT
+from llmtrack.session.tally import Tally
 
 if TYPE_CHECKING:
-    from llmtrack.analysis.frames import Frames
+    from llmtrack.analysis.report import ReportSettings
+    from llmtrack.session.cleaning import Cleaned
 
-__all__ = ["DEFAULT_STEPS", "Funnel", "aggregate", "funnel", "match", "needed_fields"]
+__all__ = ["DEFAULT_STEPS", "Funnel", "aggregate", "match", "needed_fields"]
 
 DEFAULT_STEPS: Final = ("visit", "prompt", "answer=model_response", "engaged=selection|copy", "again=prompt")
 _CHUNK_EVENTS: Final = 1 << 19  # some 50 MB of working memory
@@ -50,46 +54,64 @@ def needed_fields(
     return tuple(sorted({*fields([*parse_steps(steps), *others]), *([CHAT] if unit == "chat" else [])}))
 
 
-def funnel(
-    frames: Frames | Iterable[Frames],
-    steps: Iterable[str | Step] = DEFAULT_STEPS,
-    *,
-    unit: Unit = "session",
-    order: Order = "ordered",
-    window_s: float = DAY_S,
-    exclude: Iterable[str] = (),
-    among: Iterable[str] = (),
-    by: By = "model_group",
-    control: str | None = None,
-) -> Funnel:
-    """How many units of each group reach each step, from frames or batches of frames.
+@dataclass(frozen=True, kw_only=True)
+class Funnel:
+    """How many units of each group reach each step.
 
-    Of batches, unit session keeps a row a session; units chat and user keep the events that fit a step as well.
-    `among` is for strict funnels; without it, the steps' own types. Raises StepError and UsageError, and UsageError
-    when `control` is no group.
+    `among` is for strict funnels; without it, the steps' own types. Of units session a part keeps a row a session; of
+    chats and users, who are seen in several sessions, the events that fit a step as well. Raises StepError, UsageError.
     """
-    question = _question(steps, unit, order, window_s, exclude, among, by)
-    batches = cast("Iterable[Frames]", [frames] if hasattr(frames, "sessions") else frames)
-    excluded: Counter[str] = Counter()
-    repaired: Counter[str] = Counter()
 
-    def picked() -> Iterator[Picked]:
-        for batch in batches:
-            excluded.update(batch.excluded)
-            repaired.update(batch.repaired)
-            yield pick(batch, question)
+    steps: tuple[str, ...] = DEFAULT_STEPS
+    unit: Unit = "session"
+    order: Order = "ordered"
+    window_s: float = DAY_S
+    exclude: tuple[str, ...] = ()
+    among: tuple[str, ...] = ()
+    by: By = "model_group"
+    control: str | None = None
 
-    if unit == "session":
-        parts = [_matched(each, question) for each in picked()] or [_matched(join([]), question)]
-        units = pd.concat(parts, ignore_index=True)
-    else:
-        units = _matched(join(picked()), question)
-    result = aggregate(units, question.steps, unit=unit, order=order, window_s=window_s, by=by, control=control)
-    return result._replace(excluded={**excluded, **result.excluded}, repaired=dict(repaired))
+    def __post_init__(self) -> None:
+        _ = self._question
+
+    @property
+    def _question(self) -> Question:
+        return _question(self.steps, self.unit, self.order, self.window_s, self.exclude, self.among, self.by)
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """The data fields that the conditions of the steps name."""
+        return needed_fields(self.steps, unit=self.unit, exclude=self.exclude, among=self.among)
+
+    def pick(self, cleaned: Cleaned) -> Part:
+        """How far each session got; of other units, what their history is made of."""
+        part = replace(pick(frames(cleaned), self._question), tally=Tally.of(cleaned))
+        if self.unit != "session":
+            return part
+        units = _matched(members_of(part, self._question), self._question)
+        units = units.rename(columns={"unit": "session_id"}).assign(start_ms=part.sessions["start_ms"])
+        return Part(units, {}, part.tally)
+
+    def finish(self, parts: Iterable[Part], settings: ReportSettings) -> FunnelResult:
+        """The funnel of all parts."""
+        whole = merge(parts)
+        units = whole.sessions
+        if self.unit != "session":
+            units = _matched(members_of(whole, self._question), self._question)
+        return aggregate(
+            units,
+            self.steps,
+            unit=self.unit,
+            order=self.order,
+            window_s=self.window_s,
+            by=self.by,
+            control=self.control,
+            tally=whole.tally,
+        )
 
 
 def match(
-    frames: Frames,
+    sessions: Frames,
     steps: Iterable[str | Step] = DEFAULT_STEPS,
     *,
     unit: Unit = "session",
@@ -103,10 +125,10 @@ def match(
     excluded event lies between its steps) and s_2, s_3, … (seconds from the step before); for chats and users also
     several_groups (the user was seen in more than one model_group of an experiment).
 
-    For unit session, rows of several frames may be put together before `aggregate`. Raises StepError, UsageError.
+    For unit session, rows of several batches may be put together before `aggregate`. Raises StepError, UsageError.
     """
     question = _question(steps, unit, order, window_s, exclude, among, by)
-    return _matched(pick(frames, question), question)
+    return _matched(members_of(pick(sessions, question), question), question)
 
 
 def _question(
@@ -135,8 +157,8 @@ def _alternatives(texts: Iterable[str]) -> tuple[Alternative, ...]:
     return tuple(each for text in texts for each in parse_step(text).alternatives)
 
 
-def _matched(picked: Picked, question: Question) -> pd.DataFrame:
-    units, events = history(picked, question)
+def _matched(found: Picked, question: Question) -> pd.DataFrame:
+    units, events = history(found, question)
     outcome = _outcome(events, question.rules)
     units["reached"], units["dropped"] = outcome.reached, outcome.dropped
     for step in range(1, question.rules.n_steps):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, ClassVar, NamedTuple
 
-import pandas as pd
+from llmtrack.analysis.result import Comparison, Pair, Result, plain
 
 
 class StepResult(NamedTuple):
@@ -13,7 +15,7 @@ class StepResult(NamedTuple):
     step: str
     reached: int
     of_all: float | None
-    of_all_ci: tuple[float | None, float | None]
+    of_all_ci: Pair
     of_previous: float | None
     median_s: float | None
     p90_s: float | None
@@ -27,64 +29,43 @@ class GroupResult(NamedTuple):
     steps: tuple[StepResult, ...]
 
 
-class Comparison(NamedTuple):
-    """The share of all units that reached a step, in a group minus in the control."""
+@dataclass(frozen=True, kw_only=True)
+class FunnelResult(Result):
+    """How many units of each group get how far; `comparisons` are of the share of all units that reached a step."""
 
-    group: str
-    control: str
-    step: str
-    difference: float | None
-    ci: tuple[float | None, float | None]
-    p: float | None
-    p_adjusted: float | None
-
-
-class Note(NamedTuple):
-    """Something the reader of the numbers should know."""
-
-    code: str
-    text: str
-
-
-class Funnel(NamedTuple):
-    """The result of `funnel`. `excluded` and `repaired` count what was left out and mended, by reason."""
+    title: ClassVar = "Funnel"
+    columns: ClassVar = (
+        "group", "units", "step", "reached", "of_all", "of_all_lo", "of_all_hi", "of_previous", "median_s", "p90_s",
+    )  # fmt: skip
+    last: ClassVar = ("excluded", "repaired", "groups", "comparisons", "warnings")
 
     unit: str
     order: str
     window_s: float
     units: int
-    excluded: dict[str, int]
-    repaired: dict[str, int]
     groups: tuple[GroupResult, ...]
     comparisons: tuple[Comparison, ...]
-    warnings: tuple[Note, ...]
+
+    def records(self) -> Iterator[dict[str, Any]]:
+        """A row a group and step."""
+        return (
+            {"group": group.group, "units": group.units, **step._asdict()}
+            for group in self.groups
+            for step in group.steps
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Plain dicts and lists, as `--format json` prints them after command, source and filters."""
-        return {
-            **self._asdict(),
-            "groups": [
-                {
-                    **group._asdict(),
-                    "steps": [{**step._asdict(), "of_all_ci": [*step.of_all_ci]} for step in group.steps],
-                }
-                for group in self.groups
-            ],
-            "comparisons": [_plain(each) for each in self.comparisons],
-            "warnings": [each._asdict() for each in self.warnings],
-        }
-
-    def to_frame(self) -> pd.DataFrame:
-        """A row a group and step; the interval of of_all as of_all_lo and of_all_hi."""
-        rows = []
-        for group in self.groups:
-            for step in group.steps:
-                row = {"group": group.group, "units": group.units, **step._asdict()}
-                row["of_all_lo"], row["of_all_hi"] = row.pop("of_all_ci")
-                rows.append(row)
-        columns = ("group", "units", "step", "reached", "of_all", "of_all_lo", "of_all_hi", "of_previous")
-        return pd.DataFrame(rows, columns=[*columns, "median_s", "p90_s"])
+        return {**super().to_dict(), "comparisons": [_step(each) for each in self.comparisons]}
 
 
-def _plain(record: StepResult | Comparison) -> dict[str, Any]:
-    return {key: [*value] if isinstance(value, tuple) else value for key, value in record._asdict().items()}
+def _step(each: Comparison) -> dict[str, Any]:
+    return {
+        "group": each.group,
+        "control": each.control,
+        "step": each.metric,
+        "difference": each.difference,
+        "ci": plain(each.difference_ci),
+        "p": each.p,
+        "p_adjusted": each.p_adjusted,
+    }

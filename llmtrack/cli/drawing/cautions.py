@@ -6,10 +6,14 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from llmtrack.cli.drawing.numbers import many
+from llmtrack.cli.drawing.terminal import note
 from llmtrack.cli.drawing.text import line
 
 if TYPE_CHECKING:
     from rich.text import Text
+
+    from llmtrack.session.tally import Tally
+    from llmtrack.sessions import Sessions
 
 _REASONS = {  # one and several; other reasons show as they are called
     "bots": ("session of a bot", "sessions of bots"),
@@ -68,3 +72,15 @@ def counted(reason: str, count: int) -> str:
     """
     one, more = _REASONS.get(reason, (reason.replace("_", " "),) * 2)
     return many(count, one, more)
+
+
+def remarks(sessions: Sessions, tally: Tally, quiet: bool) -> None:
+    """On stderr: which documents could not be read, or why there are no sessions. While the source is open."""
+    if tally.unreadable:
+        reasons = ", ".join(f"{count:,} {reason.replace('_', ' ')}" for reason, count in tally.unreadable.items())
+        many_of_them = many(sum(tally.unreadable.values()), "document")
+        note(f"{many_of_them} could not be read ({reasons}): {'; '.join(tally.named)}", quiet)
+    if not tally.sessions:
+        from llmtrack.cli.drawing.empty import why_empty
+
+        note(why_empty(sessions.source, sessions.filters), quiet)

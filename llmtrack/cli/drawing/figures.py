@@ -14,7 +14,7 @@ from llmtrack.cli.drawing.text import line
 if TYPE_CHECKING:
     from rich.text import Text
 
-    from llmtrack.analysis.experiment.users import Comparison
+    from llmtrack.analysis.result import Comparison
 
 Pair = tuple[float, float] | None
 NONE = (None, None)  # no interval, as the amounts take it
@@ -84,7 +84,7 @@ def contrasts(
         mine = [each for each in comparisons if each.group == group]
         heading = Text.assemble((line(group), "bold"), (f"  against {line(mine[0].control)}", "dim"))
         rows: list[Row] = [
-            (titles[each.metric], *shown(each), probability(each.p_adjusted), _word(each)) for each in mine
+            (titles[each.metric], *shown(each), probability(each.p_adjusted), word(each)) for each in mine
         ]
         sections.append((heading, rows))
     return aligned(columns, sections, width)
@@ -100,15 +100,10 @@ def lifts(each: Comparison) -> tuple[str, str]:
     return change(each.lift), changes(each.lift_ci or NONE)
 
 
-def _word(each: Comparison) -> Text:
-    """higher, lower or inconclusive, by the rule of engagement."""
+def word(each: Comparison) -> Text:
+    """What may be concluded."""
     from rich.text import Text
-
-    from llmtrack.analysis.stats import verdict
-    from llmtrack.analysis.stats.ratio import NO_INTERVAL, Interval
 
     if each.method == "none":
         return Text("too few users", "dim")
-    interval = Interval(*each.difference_ci) if each.difference_ci else NO_INTERVAL
-    word = verdict("none", interval, NO_INTERVAL, 1.0 if each.p_adjusted is None else each.p_adjusted)
-    return Text(word, "dim" if word == "inconclusive" else "bold")
+    return Text(each.verdict or "no verdict", "bold" if each.verdict in ("higher", "lower") else "dim")

@@ -52,7 +52,7 @@ def amount(value: float | None, unit: str, like: float | None = None) -> str:
     return f"{_number(value / scale)}{shown}"
 
 
-def amounts(interval: Sequence[float | None], unit: str, like: float | None = None) -> str:
+def amounts(interval: Sequence[float | None] | None, unit: str, like: float | None = None) -> str:
     """An interval with its unit.
 
     >>> amounts((2.5, 3), "per session"), amounts((100, 130), "s"), amounts((math.nan, 1), "s")
@@ -60,7 +60,7 @@ def amounts(interval: Sequence[float | None], unit: str, like: float | None = No
     """
     if unit == "share":
         return percents(interval)
-    low, high = interval
+    low, high = interval or (None, None)
     if low is None or high is None or not (math.isfinite(low) and math.isfinite(high)):
         return "-"
     scale, shown = _scale(high if like is None else like, unit)
@@ -90,13 +90,13 @@ def percent(share: float | None) -> str:
     return "-" if share is None or not math.isfinite(share) else f"{_digits(share)} %"
 
 
-def percents(interval: Sequence[float | None]) -> str:
+def percents(interval: Sequence[float | None] | None) -> str:
     """An interval of shares.
 
     >>> percents((0.27, 0.529)), percents((0.914, 1.0)), percents((None, None))
     ('27-53 %', '91-100 %', '-')
     """
-    low, high = interval
+    low, high = interval or (None, None)
     if low is None or high is None or not (math.isfinite(low) and math.isfinite(high)):
         return "-"
     return f"{_digits(low)}-{_digits(high)} %"
@@ -111,13 +111,13 @@ def change(value: float | None, unit: str = " %") -> str:
     return "-" if value is None or not math.isfinite(value) else f"{_signed(value)}{unit}"
 
 
-def changes(interval: Sequence[float | None], unit: str = " %") -> str:
+def changes(interval: Sequence[float | None] | None, unit: str = " %") -> str:
     """An interval of differences of shares.
 
     >>> changes((0.27, 0.529)), changes((-0.1, 0.004))
     ('+27 to +53 %', '-10 to +0.4 %')
     """
-    low, high = interval
+    low, high = interval or (None, None)
     if low is None or high is None or not (math.isfinite(low) and math.isfinite(high)):
         return "-"
     return f"{_signed(low)} to {_signed(high)}{unit}"

@@ -8,26 +8,27 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from llmtrack.cli.drawing.cautions import remarks
 from llmtrack.cli.drawing.formats import Column, Format, emit, write
 from llmtrack.cli.drawing.terminal import console, note
 
 if TYPE_CHECKING:
     from rich.text import Text
 
+    from llmtrack.analysis.result import Result
     from llmtrack.cli.options import Output
     from llmtrack.sessions import Sessions
 
 FILE_WIDTH = 100  # columns of a table in a file
 
 
-def _rows(found: Any) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = found.to_frame().to_dict("records")
+def _rows(found: Result) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = found.to_frame().to_dict("records")  # type: ignore[assignment] # keys are names
     return rows
 
 
-def _document(found: Any) -> Mapping[str, Any]:
-    document: Mapping[str, Any] = found.to_dict()
-    return document
+def _document(found: Result) -> Mapping[str, Any]:
+    return found.to_dict()
 
 
 @dataclass(frozen=True)
@@ -42,14 +43,16 @@ class Drawing:
 
 
 def show(
-    command: str, sessions: Sessions, found: Any, output: Output, drawing: Drawing | None = None, **about: Any
+    command: str, sessions: Sessions, found: Result, output: Output, drawing: Drawing | None = None, **about: Any
 ) -> None:
     """The result of a report in the format asked for; without a drawing, the table of its to_frame().
 
+    Stderr says which documents could not be read, or why there are no sessions: while the source is open.
     `about` (the settings of the report) stands in JSON and is told to `lines`.
     """
+    remarks(sessions, found.tally, output.quiet)
     if output.format is Format.table:
-        if not sessions.count and not (drawing and drawing.also_none):
+        if not found.tally.sessions and not (drawing and drawing.also_none):
             return  # stderr says why
         if drawing is None:
             emit(_rows(found), _plain(_rows(found)), {}, out=output.out)
@@ -57,7 +60,7 @@ def show(
             width = FILE_WIDTH if output.out else console().width
             draw(drawing.lines(found, width, **about), output.out)
         return
-    for warning in getattr(found, "warnings", ()):
+    for warning in found.warnings:
         note(warning.text, output.quiet)
     rows = drawing.rows(found) if drawing else _rows(found)
     columns = drawing.columns if drawing else _plain(rows)

@@ -14,7 +14,8 @@ from statsmodels.stats.multitest import multipletests
 from llmtrack.analysis.experiment.aa import aa
 from llmtrack.analysis.experiment.metrics import METRIC_NAMES
 from llmtrack.analysis.experiment.report import engagement, responses_of
-from llmtrack.analysis.experiment.result import Contrast, Engagement, GroupValue, MetricResult
+from llmtrack.analysis.experiment.result import EngagementResult, GroupValue, MetricResult
+from llmtrack.analysis.result import Comparison
 from llmtrack.errors import UsageError
 
 EVEN = {"base": 1.0, "new": 1.0}
@@ -77,19 +78,19 @@ def random_responses(sessions: pd.DataFrame, seed: int = 0, slower: float = 1.0)
     )
 
 
-def metric(found: Engagement, name: str) -> MetricResult:
+def metric(found: EngagementResult, name: str) -> MetricResult:
     return next(result for result in found.metrics if result.metric == name)
 
 
-def value(found: Engagement, name: str, group: str) -> GroupValue:
+def value(found: EngagementResult, name: str, group: str) -> GroupValue:
     return next(row for row in metric(found, name).groups if row.group == group)
 
 
-def contrast(found: Engagement, name: str) -> Contrast:
+def contrast(found: EngagementResult, name: str) -> Comparison:
     return metric(found, name).comparisons[0]
 
 
-def codes(found: Engagement) -> set[str]:
+def codes(found: EngagementResult) -> set[str]:
     return {note.code for note in found.warnings}
 
 
@@ -200,7 +201,7 @@ def test_primary_metrics_are_corrected_by_holm_and_the_rest_by_benjamini_hochber
     found = engagement(random_sessions(copied=0.05), primary=primary)
     for exploratory, method, name in ((False, "holm", "holm"), (True, "fdr_bh", "benjamini-hochberg")):
         rows = [result.comparisons[0] for result in found.metrics if result.exploratory is exploratory]
-        tested = [row for row in rows if not math.isnan(row.p)]
+        tested = [row for row in rows if row.p is not None]
         expected = multipletests([row.p for row in tested], method=method)[1]
         assert [row.p_adjusted for row in tested] == pytest.approx(expected)
         assert {row.correction for row in rows} == {name}
@@ -210,10 +211,10 @@ def test_primary_metrics_are_corrected_by_holm_and_the_rest_by_benjamini_hochber
 def test_under_30_users_a_group_there_are_numbers_but_no_inference() -> None:
     found = engagement(random_sessions(users=40), weights=EVEN)
     row, compared = value(found, "prompts_per_session", "base"), contrast(found, "prompts_per_session")
-    assert math.isfinite(row.value)
-    assert math.isnan(row.ci.lo)
-    assert math.isfinite(compared.difference)
-    assert math.isnan(compared.p)
+    assert row.value is not None
+    assert row.ci is None
+    assert compared.difference is not None
+    assert compared.p is None
     assert (compared.method, compared.verdict) == ("none", None)
     assert "small_group" in codes(found)
 
@@ -351,25 +352,25 @@ def test_responses_of_users_who_left_are_not_counted() -> None:
 def test_without_bootstraps_quantiles_have_no_interval_but_a_p() -> None:
     sessions = random_sessions()
     found = contrast(engagement(sessions, responses=random_responses(sessions), bootstraps=0), "latency_p50_ms")
-    assert math.isnan(found.difference_ci.lo)
+    assert found.difference_ci is None
+    assert found.p is not None
     assert 0 < found.p <= 1
     assert found.verdict == "inconclusive"
 
 
-def test_responses_of_takes_answered_turns_with_the_user_and_group_of_their_session() -> None:
+def test_responses_have_the_user_and_group_of_their_session() -> None:
     sessions = pd.DataFrame([session("u1", "base"), session("u2", "new")])
-    turns = pd.DataFrame(
+    answers = pd.DataFrame(
         {
-            "session": [1, 0, 1],
-            "answered": [True, True, False],
-            "latency_ms": [5.0, 6.0, math.nan],
-            "first_action_s": [1.0, 2.0, math.nan],
-            "first_action_censored": [False, True, False],
+            "session": [1, 0],
+            "latency_ms": [5.0, 6.0],
+            "first_action_s": [1.0, 2.0],
+            "first_action_censored": [False, True],
         }
     )
-    found = responses_of(sessions, turns)
+    found = responses_of(sessions, answers)
     assert found[["user_id", "group", "latency_ms"]].to_numpy().tolist() == [["u2", "new", 5.0], ["u1", "base", 6.0]]
-    assert set(responses_of(sessions, turns, by="none")["group"]) == {"all"}
+    assert set(responses_of(sessions, answers, by="none")["group"]) == {"all"}
 
 
 def test_the_order_of_sessions_changes_no_number() -> None:
@@ -405,7 +406,8 @@ def test_json_has_the_documented_keys_and_only_finite_numbers() -> None:
     sessions = random_sessions(users=70)
     found = engagement(sessions, responses=random_responses(sessions)).to_dict()
     assert json.loads(json.dumps(found, allow_nan=False)) == found
-    assert set(found) == {"unit", "control", "sessions", "users", "excluded", "health", "metrics", "warnings"}
+    keys = {"unit", "control", "sessions", "users", "excluded", "health", "metrics", "warnings", "repaired"}
+    assert set(found) == keys
     assert found["unit"] == "user"
     health: Any = found["health"]
     assert set(health) == {"srm_p", "users_in_several_groups", "open_sessions", "end_missing_share"}

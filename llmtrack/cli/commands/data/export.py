@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from enum import StrEnum
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import IO, TYPE_CHECKING, Annotated
 
 import typer
 
+from llmtrack.cli.drawing.cautions import remarks
 from llmtrack.cli.drawing.files import BOM, beside, check_target, csv_header, csv_rows, jsonl_rows
 from llmtrack.cli.drawing.numbers import many
 from llmtrack.cli.drawing.progress import progress
@@ -24,8 +25,9 @@ if TYPE_CHECKING:
 
     from llmtrack.analysis.export.columns import Column
     from llmtrack.analysis.export.redact import Redactor
+    from llmtrack.analysis.parts import Part
     from llmtrack.config import Settings
-    from llmtrack.sessions import Sessions
+    from llmtrack.session.tally import Tally
 
     Write = Callable[[pd.DataFrame], None]
 
@@ -74,19 +76,21 @@ def export(
 
     Example: llmtrack export turns --last 7d --out turns.parquet
     """
-    from llmtrack.analysis.export.tables import choose
+    from llmtrack.analysis.export.tables import Export, choose
 
     kind = _format(format, out)
     chosen = choose(table, [name.strip() for name in columns.split(",")] if columns is not None else None)
     if out is not None:
         check_target(out, force)
-    with reading(scope, quiet) as sessions:
+    report = Export(table=table.value, columns=tuple(column.name for column in chosen))
+    with reading(scope) as sessions:
         hidden = _redactor(sessions.settings) if redact else None
         with _target(kind, out, force, hidden.columns(chosen) if hidden else chosen) as write:
-            rows = _copy(sessions, table, chosen, hidden, write, quiet)
+            rows, tally = _copy(sessions.parts(report), chosen, hidden, write, quiet)
+        remarks(sessions, tally, quiet)
     if out is not None:
         written = many(rows, table.removesuffix("s"))
-        of = "" if table is Table.sessions else f" of {many(sessions.count, 'session')}"
+        of = "" if table is Table.sessions else f" of {many(tally.sessions, 'session')}"
         note(f"{written}{of} written to {out}", quiet)
 
 
@@ -139,13 +143,18 @@ def _write(file: IO[bytes], text: str) -> None:
 
 
 def _copy(
-    sessions: Sessions, table: Table, columns: tuple[Column, ...], hidden: Redactor | None, write: Write, quiet: bool
-) -> int:
-    """All rows, batch by batch; how many they are."""
-    count = 0
+    parts: Iterable[Part], columns: tuple[Column, ...], hidden: Redactor | None, write: Write, quiet: bool
+) -> tuple[int, Tally]:
+    """All rows, part by part; how many they are, and what was counted on the way."""
+    from llmtrack.analysis.export.tables import rows_of
+    from llmtrack.session.tally import total
+
+    count, tallies = 0, []
     with progress("sessions", quiet) as show:
-        for rows in sessions.tables(table.value, [column.name for column in columns]):
+        for part in parts:
+            rows = rows_of(part)
             write(hidden.table(rows, columns) if hidden else rows)
             count += len(rows)
-            show(sessions.count)
-    return count
+            tallies.append(part.tally)
+            show(sum(tally.sessions for tally in tallies))
+    return count, total(tallies)

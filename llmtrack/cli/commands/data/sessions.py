@@ -10,14 +10,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from llmtrack.cli.drawing.cautions import remarks
 from llmtrack.cli.drawing.formats import Column, Format, emit
 from llmtrack.cli.drawing.listing import WIDE, fitting, shortened
 from llmtrack.cli.drawing.numbers import many
 from llmtrack.cli.drawing.terminal import PIPED_WIDTH, console, note
 from llmtrack.cli.options import Output, Scope, shared
-from llmtrack.cli.reading import opened, remarks
+from llmtrack.cli.reading import reading
 
 if TYPE_CHECKING:
+    from llmtrack.session.tally import Tally
     from llmtrack.sessions import Sessions
     from llmtrack.store.sources.source import Source
 
@@ -59,14 +61,14 @@ def sessions(
 
     Example: llmtrack sessions --last 7d --sort copies --limit 10
     """
-    with opened(scope) as asked:
+    with reading(scope) as asked:
         found, matched = _listed(asked, sort, limit)
-        rows = _rows(_summaries(found), sort, limit)
+        table, tally = _summaries(found)
+        rows = _rows(table, sort, limit)
         for row, short in zip(rows, _short_ids(rows, found.source, output.format), strict=True):
             row["id"] = short
-        unreadable = dict(found.source.unreadable)
-        remarks(found, output.quiet)
-    matched = found.count if matched is None else matched
+        remarks(found, tally, output.quiet)
+    matched = tally.sessions if matched is None else matched
     columns = {
         Format.table: fitting(rows, PIPED_WIDTH if output.out else console().width),
         Format.csv: [Column(key, key) for key in KEYS],
@@ -77,7 +79,7 @@ def sessions(
         "filters": found.filters.as_dict(),
         "sort": sort.value,
         "matched": matched,
-        "unreadable": unreadable,
+        "unreadable": tally.unreadable,
         "sessions": [{key: row[key] for key in KEYS} for row in rows],
     }
     if rows or output.format is not Format.table:
@@ -102,14 +104,18 @@ def _listed(asked: Sessions, sort: Sort, limit: int) -> tuple[Sessions, int | No
     return Sessions(source, asked.settings, wanted, asked.now), matched
 
 
-def _summaries(sessions: Sessions) -> dict[str, Any]:
-    """Columns of numbers, a value a session; events are let go batch by batch."""
+def _summaries(sessions: Sessions) -> tuple[dict[str, Any], Tally]:
+    """Columns of numbers, a value a session; events are let go batch by batch. What was counted on the way."""
     import numpy as np
 
     from llmtrack.analysis.interaction import Interaction, summary
+    from llmtrack.session.tally import Tally, total
 
-    parts = [Interaction(batch).summary() for batch in sessions.cleaned(summary.FIELDS)]
-    return {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
+    parts, tallies = [], []
+    for batch in sessions.cleaned(summary.FIELDS):
+        parts.append(Interaction(batch).summary())
+        tallies.append(Tally.of(batch))
+    return {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}, total(tallies)
 
 
 def _rows(table: Mapping[str, Any], sort: Sort, limit: int) -> list[dict[str, Any]]:

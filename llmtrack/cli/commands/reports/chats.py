@@ -16,9 +16,8 @@ def chats(scope: Scope, output: Output, by: By = "model_group", control: Control
 
     Example: llmtrack chats --last 30d --control base-7b
     """
-    from llmtrack import reports
+    from llmtrack.analysis.chats import Chats
     from llmtrack.cli.drawing.reports.chats import DRAWING
 
-    with reading(scope, output.quiet) as sessions:
-        found = reports.chats(sessions, by=by, control=control)
-    show("chats", sessions, found, output, DRAWING, by=by)
+    with reading(scope) as sessions:
+        show("chats", sessions, sessions.run(Chats(by=by, control=control)), output, DRAWING, by=by)

@@ -29,8 +29,7 @@ def dropoff(
 
     Example: llmtrack dropoff --last 30d --control base-7b
     """
-    from llmtrack import reports
+    from llmtrack.analysis.dropoff import Dropoff
 
-    with reading(scope, output.quiet) as sessions:
-        found = reports.dropoff(sessions, by=by, control=control)
-    show("dropoff", sessions, found, output, DRAWINGS[table], by=by)
+    with reading(scope) as sessions:
+        show("dropoff", sessions, sessions.run(Dropoff(by=by, control=control)), output, DRAWINGS[table], by=by)

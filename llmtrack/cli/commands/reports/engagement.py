@@ -39,20 +39,19 @@ def engagement(
 
     Example: llmtrack engagement --last 7d --control base-7b --primary copied_response_share,reask_share
     """
-    from llmtrack import reports
+    from llmtrack.analysis.experiment.aa import FalsePositives
+    from llmtrack.analysis.experiment.report import DEFAULT_PRIMARY, Engagement
 
     if aa:
         from llmtrack.cli.drawing.reports.aa import DRAWING as SHUFFLED
 
-        with reading(scope, output.quiet) as sessions:
-            rates = reports.false_positives(sessions, aa, by=by, seed=seed)
-        show("engagement", sessions, rates, output, SHUFFLED)
+        with reading(scope) as sessions:
+            rates = sessions.run(FalsePositives(runs=aa, by=by, seed=seed))
+            show("engagement", sessions, rates, output, SHUFFLED)
         return
     from llmtrack.cli.drawing.reports.engagement import DRAWING
 
-    named = [name.strip() for each in primary or () for name in each.split(",")]
-    with reading(scope, output.quiet) as sessions:
-        found = reports.engagement(
-            sessions, by=by, control=control, margin=margin, force=force, seed=seed, primary=named
-        )
-    show("engagement", sessions, found, output, DRAWING, by=by, repaired=dict(sessions.repaired))
+    named = tuple(name.strip() for each in primary or () for name in each.split(",")) or DEFAULT_PRIMARY
+    report = Engagement(by=by, control=control, primary=named, margin=margin, force=force, seed=seed)
+    with reading(scope) as sessions:
+        show("engagement", sessions, sessions.run(report), output, DRAWING, by=by)

@@ -48,19 +48,18 @@ def funnel(
 
     Example: llmtrack funnel --step prompt --step 'slow=model_response[latency_ms>3000]' --step 'copy|selection'
     """
-    from llmtrack import reports
+    from llmtrack.analysis.funnel.report import DEFAULT_STEPS, Funnel
     from llmtrack.cli.drawing.reports.funnel import DRAWING
 
-    with reading(scope, output.quiet) as sessions:
-        found = reports.funnel(
-            sessions,
-            step,
-            unit=unit,  # type: ignore[arg-type] # checked there
-            order=order,  # type: ignore[arg-type]
-            window_s=(window or timedelta(hours=24)).total_seconds(),
-            exclude=exclude or (),
-            among=among or (),
-            by=by,  # type: ignore[arg-type]
-            control=control,
-        )
-    show("funnel", sessions, found, output, DRAWING, by=by)
+    report = Funnel(
+        steps=tuple(step or DEFAULT_STEPS),
+        unit=unit,  # type: ignore[arg-type] # checked there
+        order=order,  # type: ignore[arg-type]
+        window_s=(window or timedelta(hours=24)).total_seconds(),
+        exclude=tuple(exclude or ()),
+        among=tuple(among or ()),
+        by=by,  # type: ignore[arg-type]
+        control=control,
+    )
+    with reading(scope) as sessions:
+        show("funnel", sessions, sessions.run(report), output, DRAWING, by=by)

@@ -19,11 +19,11 @@ def health(scope: Scope, output: Output, by: By = "model_group") -> None:
 
     Example: llmtrack health --last 7d --experiment production_v1
     """
-    from llmtrack import reports
+    from llmtrack.analysis.health import Health
     from llmtrack.cli.drawing.reports.health import DRAWING
 
-    with reading(scope, output.quiet) as sessions:
-        found = reports.health(sessions, by=by)
-    show("health", sessions, found, output, DRAWING, by=by)
+    with reading(scope) as sessions:
+        found = sessions.run(Health(by=by))
+        show("health", sessions, found, output, DRAWING, by=by)
     if found.failed:
         raise typer.Exit(DONE_IN_PART)

@@ -24,9 +24,8 @@ def queries(
 
     Example: llmtrack queries --last 30d --limit 50
     """
-    from llmtrack import reports
+    from llmtrack.analysis.queries import Queries
     from llmtrack.cli.drawing.reports.queries import DRAWING
 
-    with reading(scope, output.quiet) as sessions:
-        found = reports.queries(sessions, limit or None)
-    show("queries", sessions, found, output, DRAWING)
+    with reading(scope) as sessions:
+        show("queries", sessions, sessions.run(Queries(limit=limit or None)), output, DRAWING)

@@ -38,7 +38,7 @@ def lines(rates: AA, width: int, **_: Any) -> Iterator[Text]:
     columns = [Cell("metric", right=False), *map(Cell, ("tests", "differed", "rate", "95 %")), Cell("", right=False)]
     rows = []
     for each in rates.metrics:
-        odd = each.tests and each.ci.lo > rates.alpha
+        odd = each.ci is not None and each.ci.lo > rates.alpha
         word = Text(
             "too often" if odd else "as it should" if each.tests else "too few users", "bold red" if odd else "dim"
         )

@@ -16,7 +16,7 @@ from llmtrack.cli.drawing.text import line
 if TYPE_CHECKING:
     from rich.text import Text
 
-    from llmtrack.analysis.chats import Bin, Chats
+    from llmtrack.analysis.chats import Bin, ChatsResult
     from llmtrack.analysis.chats import Group as GroupOfChats
 
 TITLES = {"turns": "turns", "messages": "messages", "duration_s": "duration", "words": "words"}
@@ -44,7 +44,7 @@ COLUMNS = (
 )
 
 
-def lines(found: Chats, width: int, by: str) -> Iterator[Text]:
+def lines(found: ChatsResult, width: int, by: str) -> Iterator[Text]:
     """The lines and tables of chats, for a terminal of this width."""
     from rich.text import Text
 

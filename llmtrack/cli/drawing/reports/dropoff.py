@@ -18,7 +18,7 @@ from llmtrack.cli.drawing.text import line
 if TYPE_CHECKING:
     from rich.text import Text
 
-    from llmtrack.analysis.dropoff import Dropoff, Turn
+    from llmtrack.analysis.dropoff import DropoffResult, Turn
 
 FEW = 10  # sessions: later turns that fewer reached say little, a terminal does not show them
 NUMBERS = 70  # characters of a turn's row beside its bar
@@ -65,7 +65,7 @@ COLUMNS = {
 }  # fmt: skip
 
 
-def _rows(found: Dropoff, table: Table) -> list[dict[str, Any]]:
+def _rows(found: DropoffResult, table: Table) -> list[dict[str, Any]]:
     """The rows of one table, each interval as two columns."""
     rows: list[dict[str, Any]] = [each._asdict() for each in getattr(found, table.value)]
     for row in rows:
@@ -77,7 +77,7 @@ def _rows(found: Dropoff, table: Table) -> list[dict[str, Any]]:
     return rows
 
 
-def lines(found: Dropoff, width: int, by: str) -> Iterator[Text]:
+def lines(found: DropoffResult, width: int, by: str) -> Iterator[Text]:
     """The lines and tables of a drop-off, for a terminal of this width."""
     from rich.text import Text
 
@@ -112,7 +112,7 @@ def _titled(title: str, means: str) -> Iterator[Text]:
     yield Text.assemble((title, "bold"), (f"  {means}", "dim"))
 
 
-def _overview(found: Dropoff, width: int) -> Iterator[Text]:
+def _overview(found: DropoffResult, width: int) -> Iterator[Text]:
     columns = [
         Cell("", right=False, cut=True),
         Cell("left per turn", style="bold"),
@@ -139,7 +139,7 @@ def _overview(found: Dropoff, width: int) -> Iterator[Text]:
     return aligned(columns, [(None, rows)], width)
 
 
-def _turns(found: Dropoff, width: int) -> Iterator[Text]:
+def _turns(found: DropoffResult, width: int) -> Iterator[Text]:
     from rich.text import Text
 
     columns = [
@@ -169,7 +169,7 @@ def _turn(turn: Turn, width: int) -> Sequence[str]:
     return (*(f"{count:,}" for count in counts), percent(turn.hazard), interval, percent(turn.remaining), bar)
 
 
-def _exits(found: Dropoff, width: int) -> Iterator[Text]:
+def _exits(found: DropoffResult, width: int) -> Iterator[Text]:
     sessions = {group.group: group.sessions for group in found.groups}
     reasons = list(dict.fromkeys(each.exit_reason for each in found.exits))
     rows = [
@@ -186,7 +186,7 @@ def _exits(found: Dropoff, width: int) -> Iterator[Text]:
     return side_by_side("ended", rows, [group.group for group in found.groups], width)
 
 
-def _latency(found: Dropoff, width: int) -> Iterator[Text]:
+def _latency(found: DropoffResult, width: int) -> Iterator[Text]:
     rows = []
     for start, end in sorted({each.bucket_ms for each in found.latency}):
         here = [each for each in found.latency if each.bucket_ms[0] == start]
@@ -195,7 +195,7 @@ def _latency(found: Dropoff, width: int) -> Iterator[Text]:
     return side_by_side("latency", rows, [group.group for group in found.groups], width)
 
 
-def _idle(found: Dropoff, width: int) -> Iterator[Text]:
+def _idle(found: DropoffResult, width: int) -> Iterator[Text]:
     columns = [
         Cell("", right=False, cut=True),
         Cell("25 % within"),

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from llmtrack.cli.drawing.cautions import cautions, cleaning
@@ -16,7 +15,7 @@ from llmtrack.cli.drawing.text import line
 if TYPE_CHECKING:
     from rich.text import Text
 
-    from llmtrack.analysis.experiment.result import Engagement, MetricResult
+    from llmtrack.analysis.experiment.result import EngagementResult, MetricResult
 
 STYLES = {"better": "bold green", "worse": "bold red", "higher": "bold", "lower": "bold", "equivalent": ""}
 GOOD = {"up": "more is better", "down": "less is better", "none": "no side is better"}
@@ -40,7 +39,7 @@ COLUMNS = (
 )
 
 
-def lines(found: Engagement, width: int, by: str, repaired: Mapping[str, int]) -> Iterator[Text]:
+def lines(found: EngagementResult, width: int, by: str) -> Iterator[Text]:
     """The lines of a comparison, for a terminal of this width."""
     from rich.text import Text
 
@@ -52,14 +51,14 @@ def lines(found: Engagement, width: int, by: str, repaired: Mapping[str, int]) -
     )
     yield from cautions(found.warnings)
     yield from _health(found)
-    yield from cleaning(found.excluded, repaired)
+    yield from cleaning(found.excluded, found.repaired)
     yield Text()
     yield from _metrics(found.metrics, width)
     yield Text()
     yield Text("lift: the difference as a share of the control's value; 95 %: its interval", "dim")
 
 
-def _health(found: Engagement) -> Iterator[Text]:
+def _health(found: EngagementResult) -> Iterator[Text]:
     """Who is compared, and what was checked."""
     from rich.text import Text
 
@@ -69,7 +68,11 @@ def _health(found: Engagement) -> Iterator[Text]:
     ]
     yield Text("; ".join(sizes))
     health = found.health
-    told = [f"split as configured (p {probability(health.srm_p)})"] if health.srm_p >= 0.001 else []
+    told = (
+        [f"split as configured (p {probability(health.srm_p)})"]
+        if health.srm_p is not None and health.srm_p >= 0.001
+        else []
+    )
     told += [f"{many(health.open_sessions, 'session')} still open"] if health.open_sessions else []
     missing = [f"{line(name)} {percent(share)}" for name, share in health.end_missing_share.items() if share]
     told += [f"no end recorded: {', '.join(missing)}"] if missing else []
@@ -113,7 +116,7 @@ def _heading(metric: MetricResult) -> Text:
     if metric.metric == "first_action_s":
         units["s"] = "median time after a response"
     cut = ""
-    if metric.winsorised_at is not None and math.isfinite(metric.winsorised_at):
+    if metric.winsorised_at is not None:
         cut = f"; capped at {amount(metric.winsorised_at, metric.unit)}"
     about = f"  {units.get(metric.unit, metric.unit)}; {GOOD[metric.good]}{cut}"
     return Text.assemble((metric.metric, "bold"), (about, "dim"))
@@ -130,7 +133,8 @@ def _groups(metric: MetricResult) -> Iterator[tuple[str | Text, ...]]:
     from rich.text import Text
 
     contrasts = {each.group: each for each in metric.comparisons}
-    like = max((top for group in metric.groups for top in (group.value, group.ci.hi) if math.isfinite(top)), default=0)
+    tops = [top for group in metric.groups for top in (group.value, group.ci and group.ci.hi) if top is not None]
+    like = max(tops, default=0)
     for group in metric.groups:
         value = (group.group, amount(group.value, metric.unit, like), amounts(group.ci, metric.unit, like))
         size = (f"{group.denominator:,.0f}", f"{group.users:,}")

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from llmtrack.cli.drawing.cautions import cautions, cleaning
+from llmtrack.cli.drawing.figures import word
 from llmtrack.cli.drawing.formats import Column
 from llmtrack.cli.drawing.numbers import change, changes, duration, percent, percents, probability
 from llmtrack.cli.drawing.report import Drawing
@@ -15,7 +16,8 @@ from llmtrack.cli.drawing.text import line
 if TYPE_CHECKING:
     from rich.text import Text
 
-    from llmtrack.analysis.funnel.result import Comparison, Funnel
+    from llmtrack.analysis.funnel.result import FunnelResult
+    from llmtrack.analysis.result import Comparison
 
 UNITS = {"session": ("session", "sessions"), "chat": ("chat", "chats"), "user": ("user", "users")}
 BAR = (8, 40)  # the least and the most characters of the longest bar
@@ -35,7 +37,7 @@ COLUMNS = (
 )
 
 
-def lines(found: Funnel, width: int, by: str) -> Iterator[Text]:
+def lines(found: FunnelResult, width: int, by: str) -> Iterator[Text]:
     """The lines and tables of a funnel, for a terminal of this width."""
     from rich.text import Text
 
@@ -60,7 +62,7 @@ def lines(found: Funnel, width: int, by: str) -> Iterator[Text]:
         yield from _compared(tested, several, width)
 
 
-def _steps(found: Funnel, several: str, width: int) -> Iterator[Text]:
+def _steps(found: FunnelResult, several: str, width: int) -> Iterator[Text]:
     from rich.text import Text
 
     longest = max(len(line(step.step)) for step in found.groups[0].steps)
@@ -105,30 +107,17 @@ def _compared(tested: Sequence[Comparison], several: str, width: int) -> Iterato
         heading = Text.assemble((line(group), "bold"), (f"  against {line(tested[0].control)}", "dim"))
         rows = [
             (
-                each.step,
+                each.metric,
                 change(each.difference, " points"),
-                changes(each.ci, ""),
+                changes(each.difference_ci, ""),
                 probability(each.p_adjusted),
-                finding(each),
+                word(each),
             )
             for each in tested
             if each.group == group
         ]
         sections.append((heading, rows))
     return aligned(columns, sections, width)
-
-
-def finding(each: Comparison) -> Text:
-    """higher, lower or inconclusive, in the words and by the rule of engagement."""
-    from rich.text import Text
-
-    from llmtrack.analysis.stats import verdict
-    from llmtrack.analysis.stats.ratio import NO_INTERVAL, Interval
-
-    low, high = each.ci
-    interval = NO_INTERVAL if low is None or high is None else Interval(low, high)
-    word = verdict("none", interval, NO_INTERVAL, 1.0 if each.p_adjusted is None else each.p_adjusted)
-    return Text(word, "dim" if word == "inconclusive" else "bold")
 
 
 def bars(share: float, width: int) -> str:

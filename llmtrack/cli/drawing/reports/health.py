@@ -16,7 +16,7 @@ from llmtrack.cli.drawing.text import line
 if TYPE_CHECKING:
     from rich.text import Text
 
-    from llmtrack.analysis.health import Check, Health
+    from llmtrack.analysis.health import Check, HealthResult
 
 MARKS = {"ok": ("ok", "green"), "warning": ("! warning", "bold yellow"), "failed": ("x FAILED", "bold red")}
 TITLES = {"srm": "split of users", "users_in_several_groups": "several groups"}
@@ -33,7 +33,7 @@ COLUMNS = (
 )
 
 
-def _dated(found: Health) -> dict[str, Any]:
+def _dated(found: HealthResult) -> dict[str, Any]:
     """The result with times instead of epoch ms."""
     document = found.to_dict()
     for seen in document["groups"]:
@@ -46,7 +46,7 @@ def _time(ms: float) -> datetime:
     return datetime.fromtimestamp(ms / 1000, UTC)
 
 
-def lines(found: Health, width: int, by: str) -> Iterator[Text]:
+def lines(found: HealthResult, width: int, by: str) -> Iterator[Text]:
     """The lines and tables of a health check, for a terminal of this width."""
     from rich.text import Text
 
@@ -66,7 +66,7 @@ def lines(found: Health, width: int, by: str) -> Iterator[Text]:
         yield from _seen(found, width)
 
 
-def _verdict(found: Health) -> Text:
+def _verdict(found: HealthResult) -> Text:
     from rich.text import Text
 
     if found.failed:
@@ -75,7 +75,7 @@ def _verdict(found: Health) -> Text:
     return Text(f"{many(warned, 'warning')}", "yellow") if warned else Text("nothing failed", "green")
 
 
-def _checks(found: Health, width: int) -> Iterator[Text]:
+def _checks(found: HealthResult, width: int) -> Iterator[Text]:
 
     groups = [group.group for group in found.groups] if len(found.groups) > 1 else []
     drawn = _table(found, groups, width)
@@ -84,7 +84,7 @@ def _checks(found: Health, width: int) -> Iterator[Text]:
     return iter(drawn)
 
 
-def _table(found: Health, groups: Sequence[str], width: int) -> list[Text]:
+def _table(found: HealthResult, groups: Sequence[str], width: int) -> list[Text]:
     from rich.text import Text
 
     columns = [Cell("check", right=False), Cell("", right=False), Cell("all", style="bold")]
@@ -119,7 +119,7 @@ def _explained(check: Check) -> Iterator[Text]:
     yield Text(f"  do: {check.advice}")
 
 
-def _seen(found: Health, width: int) -> Iterator[Text]:
+def _seen(found: HealthResult, width: int) -> Iterator[Text]:
     columns = [
         Cell("group", right=False, cut=True),
         *map(Cell, ("sessions", "users", "open", "events each", "median")),

@@ -16,7 +16,7 @@ from llmtrack.cli.drawing.text import line
 if TYPE_CHECKING:
     from rich.text import Text
 
-    from llmtrack.analysis.queries import Queries
+    from llmtrack.analysis.queries import QueriesResult
 
 NUMBERS = 70  # characters of a row beside its prompt
 SHORTEST = 34  # characters of a prompt that are shown at least
@@ -38,7 +38,7 @@ COLUMNS = (
 )
 
 
-def lines(found: Queries, width: int) -> Iterator[Text]:
+def lines(found: QueriesResult, width: int) -> Iterator[Text]:
     """The lines and the table of ranked prompts, for a terminal of this width."""
     from rich.text import Text
 

@@ -105,7 +105,7 @@ def test_values_are_those_of_a_plain_pandas_script(documents: list[Document]) ->
 def test_json_has_the_documented_keys(source: str) -> None:
     document = found("--source", source)
     assert list(document) == [
-        "command", "source", "filters", "unit", "control", "sessions", "users", "excluded", "health", "metrics",
+        "command", "source", "filters", "by", "unit", "control", "sessions", "users", "excluded", "health", "metrics",
         "warnings", "repaired",
     ]  # fmt: skip
     assert (document["unit"], document["control"]) == ("user", "base-7b")

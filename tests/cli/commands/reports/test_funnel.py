@@ -86,7 +86,7 @@ def test_demo_data_show_the_planted_difference_and_no_other(source: str) -> None
 def test_json_has_the_documented_keys(source: str) -> None:
     document = found("--source", source, "--group", "fast-3b", "--step", "prompt", "--step", "done=copy|selection")
     assert list(document) == [
-        "command", "source", "filters", "unit", "order", "window_s", "units", "excluded", "repaired", "groups",
+        "command", "source", "filters", "by", "unit", "order", "window_s", "units", "excluded", "repaired", "groups",
         "comparisons", "warnings",
     ]  # fmt: skip
     assert document["filters"] == {"group": "fast-3b"}
