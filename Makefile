@@ -2,13 +2,16 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test check wheel browser bench clean
+.PHONY: demo quick test check wheel browser bench clean
 
 demo: .venv/ready  ## try it: sample sessions, a replay, the chat page on http://127.0.0.1:8000
 	@$(BIN)/llmtrack demo
 
-test: .venv/ready browser check wheel  ## everything CI runs
-	$(BIN)/python -m pytest -q -n 4 --dist worksteal
+quick: .venv/ready  ## the tests that need no database server, no browser and no process of their own
+	$(BIN)/python -m pytest -q -n 2 --dist worksteal --quick
+
+test: .venv/ready browser check wheel  ## everything CI runs; far from UTC, as no result may hang on the zone
+	TZ=America/New_York $(BIN)/python -m pytest -q -n 4 --dist worksteal
 
 check: .venv/ready  ## style, types, import rules
 	$(BIN)/ruff check .

@@ -7,11 +7,14 @@ import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
+import mongomock
 import pytest
+from pymongo import WriteConcern
 
 from llmtrack.config import Settings, load_settings
 from llmtrack.store.database import embedded
 from llmtrack.store.database.sessions import Store
+from tests.quick import MONGOMOCK, SERVER, is_quick
 
 TEST_MONGODB_URI = os.environ.get("LLMTRACK_TEST_MONGODB_URI")
 
@@ -45,10 +48,25 @@ def database() -> str:
     return f"test_{secrets.token_hex(6)}"
 
 
+class Mongomock(mongomock.MongoClient):
+    """mongomock's client, with the one attribute that it lacks."""
+
+    write_concern = WriteConcern()
+
+
 @pytest.fixture
-def mongodb_uri(server_uri: str, database: str) -> str:
+def kind(request: pytest.FixtureRequest) -> str:
+    """What the test's database is: the server, or mongomock where `on_both` asks for it."""
+    return getattr(request, "param", SERVER)
+
+
+@pytest.fixture
+def mongodb_uri(request: pytest.FixtureRequest, kind: str, database: str, monkeypatch: pytest.MonkeyPatch) -> str:
     """URI that names the test's own database."""
-    address, _, options = server_uri.partition("?")
+    if kind == MONGOMOCK:
+        monkeypatch.setattr("llmtrack.store.database.sessions.MongoClient", Mongomock)
+        return f"mongodb://mongomock/{database}"
+    address, _, options = request.getfixturevalue("server_uri").partition("?")
     return f"{address.rstrip('/')}/{database}?{options}"
 
 
@@ -66,3 +84,14 @@ def store(mongodb_uri: str) -> Iterator[Store]:
         store.ensure_indexes()
         yield store
         store.client.drop_database(store.database.name)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--quick", action="store_true", help="only tests that need no server, browser or process")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("quick"):
+        quick = [item for item in items if is_quick(item)]
+        config.hook.pytest_deselected(items=[item for item in items if item not in set(quick)])
+        items[:] = quick

@@ -82,11 +82,10 @@ class Store:
             self.client: MongoClient[Document] = MongoClient(uri, **options)
         except (InvalidURI, ConfigurationError, ValueError) as error:
             raise UsageError(f"This is not a MongoDB URI that works: {error}.", "Check MONGODB_URI.") from None
-        chosen = self.client.get_default_database(database or DEFAULT_DATABASE)
-        if database:
-            chosen = self.client[database]
+        name = database or self.client.get_default_database(DEFAULT_DATABASE).name
         # journalled: what was acknowledged survives a killed server
-        self.database = chosen.with_options(write_concern=_journalled(chosen.write_concern.document))
+        journalled = _journalled(self.client.write_concern.document)
+        self.database = self.client.get_database(name, write_concern=journalled)
         self.sessions = self.database["sessions"]
 
     def close(self) -> None:

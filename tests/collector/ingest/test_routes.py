@@ -23,6 +23,7 @@ from llmtrack.collector.models.client import ChatClient
 from llmtrack.config import Group, Settings
 from llmtrack.store.database.sessions import Store
 from tests.collector.conftest import Browser
+from tests.quick import on_both
 
 CHROME = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/156.0.0.0 Safari/537.36"
 
@@ -98,12 +99,14 @@ def test_start_again_with_the_same_id_changes_nothing(collector: Browser) -> Non
     assert [again[key] for key in kept] == [first[key] for key in kept]
 
 
+@on_both
 def test_age_dates_the_start_back(collector: Browser, store: Store) -> None:
     session = started(collector, age_ms=60_000)
     start = store.find(session["session_id"])["start_time"].timestamp() * 1000
     assert 60_000 - 2 <= session["server_time"] - start < 65_000  # half of our own work is in it
 
 
+@on_both
 def test_batches_in_any_order_and_number_store_each_n_once(collector: Browser) -> None:
     for order in itertools.permutations([(1, 10), (11, 20), (11, 25)]):
         session = started(collector)
@@ -164,6 +167,7 @@ REFUSED = {
 }
 
 
+@on_both
 @pytest.mark.parametrize(("bad", "why"), REFUSED.values(), ids=REFUSED)
 def test_a_bad_event_is_refused_with_its_reason_and_the_good_ones_stay(
     collector: Browser, bad: object, why: str
@@ -184,6 +188,7 @@ STORED = {
 }
 
 
+@on_both
 @pytest.mark.parametrize(("data", "stored"), STORED.values(), ids=STORED)
 def test_odd_data_is_stored_safely(collector: Browser, data: dict | None, stored: dict) -> None:
     session = started(collector)

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from llmtrack.errors import StoreUnavailable, UnknownSession, UsageError
 from llmtrack.store.database.sessions import Store
+from tests.quick import on_both
 
 START = datetime(2026, 11, 1, 10, tzinfo=UTC)
 _ids = itertools.count()
@@ -30,6 +31,7 @@ def events(first: int, last: int) -> list[dict]:
     return [{"n": n, "t": 1_000 + n * 10, "type": "click", "data": {"x": n}} for n in range(first, last + 1)]
 
 
+@on_both
 def test_overtaking_batches_in_every_order_store_each_n_once_in_order_of_t(store: Store) -> None:
     for order in itertools.permutations([(1, 10), (11, 20), (11, 25)]):
         session_id = begin(store)
@@ -40,6 +42,7 @@ def test_overtaking_batches_in_every_order_store_each_n_once_in_order_of_t(store
         assert (stored["event_count"], stored["last_n"], stored["received"]) == (25, 25, [[1, 25]])
 
 
+@on_both
 @hypothesis_settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.tuples(st.integers(1, 30), st.integers(0, 12)), min_size=1, max_size=8))
 def test_any_batches_any_number_of_times_store_each_n_once(store: Store, batches: list[tuple[int, int]]) -> None:
@@ -84,6 +87,7 @@ def test_a_batch_with_a_key_is_stored_once(store: Store) -> None:
     assert document["event_count"] == len(document["events"]) == 107
 
 
+@on_both
 def test_starting_twice_keeps_the_first(store: Store) -> None:
     session_id = begin(store)
     again = store.start({"session_id": session_id, "user_id": "other", "model_group": "b", "experiment_id": "e"})
@@ -91,6 +95,7 @@ def test_starting_twice_keeps_the_first(store: Store) -> None:
     assert store.sessions.count_documents({}) == 1
 
 
+@on_both
 def test_end_keeps_the_latest_end_and_late_events(store: Store) -> None:
     session_id = begin(store)
     later = datetime(2026, 11, 1, 11, tzinfo=UTC)
@@ -101,6 +106,7 @@ def test_end_keeps_the_latest_end_and_late_events(store: Store) -> None:
     assert stored["event_count"] == 2
 
 
+@on_both
 def test_silent_sessions_end_at_their_last_event_and_open_again_when_one_returns(store: Store) -> None:
     session_id = begin(store)
     store.append(session_id, events(1, 2))
@@ -127,11 +133,13 @@ def test_thousands_of_sessions_opened_and_left_are_all_ended_by_sweepers_at_once
     assert store.sessions.count_documents({"end_time": START, "ended_by": "timeout"}) == 2_000
 
 
+@on_both
 def test_sessions_of_other_writers_are_never_ended(store: Store) -> None:
     store.sessions.insert_one({"session_id": "theirs", "start_time": START, "end_time": None, "updated_at": START})
     assert store.end_silent(0) == 0
 
 
+@on_both
 def test_indexes_are_made_by_several_at_once(store: Store) -> None:
     threads = [threading.Thread(target=store.ensure_indexes) for _ in range(8)]
     for thread in threads:
@@ -143,6 +151,7 @@ def test_indexes_are_made_by_several_at_once(store: Store) -> None:
     assert {(("user_id", 1),), (("model_group", 1), ("start_time", 1)), (("end_time", 1),)} <= set(keys)
 
 
+@on_both
 def test_an_unknown_session_says_so(store: Store) -> None:
     with pytest.raises(UnknownSession, match="No session 'nobody'"):
         store.append("nobody", events(1, 1))
