@@ -13,7 +13,7 @@ from openai import APIStatusError, AsyncOpenAI, AuthenticationError, OpenAI, Ope
 from llmtrack.config import Settings
 from llmtrack.session.schema import MAX_COMPLETION_BYTES
 from llmtrack.store.database.sessions import Store
-from tests.collector.chat.test_query import SESSION, app_of, logged, wait_for
+from tests.collector.chat.test_query import HASTY, SESSION, app_of, logged, wait_for
 from tests.collector.conftest import Browser
 from tests.collector.model_server import ANSWER, KEY, ModelServer, running
 
@@ -236,7 +236,7 @@ def test_without_any_database_the_answer_still_comes(
 ) -> None:
     groups = {"trial": {"groups": [{"name": "arm", "model": "whole", "base_url": server.base_url}]}}
     away = Store("mongodb://127.0.0.1:9/?directConnection=true", timeout_s=0.2)
-    with away, sdk(serve(app_of(settings, away, groups, ingest_key=INGEST))) as client:
+    with away, sdk(serve(app_of(settings, away, groups, ingest_key=INGEST, spool=HASTY))) as client:
         raw = client.chat.completions.with_raw_response.create(model="m", messages=ASKED)
     assert raw.parse().choices[0].message.content == ANSWER
     assert told(raw) == ("true", None)  # both ends wait in the spool

@@ -48,6 +48,9 @@ def collector(settings: Settings, store: Store, server: ModelServer, serve: Serv
     return start
 
 
+HASTY = {"after_s": 0.3}  # of a database that is away for certain: nothing is won by waiting for it
+
+
 def app_of(settings: Settings, store: Store, experiments: dict[str, Any], **more: Any) -> Flask:
     assert settings.mongodb_uri is not None
     values = {"MONGODB_URI": settings.mongodb_uri, "secret_key": "for tests only", "OPENAI_API_KEY": KEY}
@@ -419,7 +422,7 @@ def test_an_answer_that_cannot_be_saved_is_tracked_all_the_same(store: Store, vi
 def test_without_any_database_the_answer_still_comes(settings: Settings, serve: Serve, server: ModelServer) -> None:
     groups = {"trial": {"groups": [{"name": "arm", "model": "good", "base_url": server.base_url}]}}
     with Store("mongodb://127.0.0.1:9/?directConnection=true", timeout_s=0.2) as away:
-        browser = Browser(serve(app_of(settings, away, groups)))
+        browser = Browser(serve(app_of(settings, away, groups, spool=HASTY)))
         for visit in (SESSION, None):
             answer = browser.post("/query", question(visit=visit))
             assert (answer.status, answer.json["answer"], answer.json["tracked"]) == (200, ANSWER, visit is not None)
