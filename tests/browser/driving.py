@@ -195,8 +195,7 @@ class WebKitTab(Tab):
         self.driver, self.handle = driver, handle
 
     def _here(self) -> webdriver.WebKitGTK:
-        if self.driver.current_window_handle != self.handle:
-            self.driver.switch_to.window(self.handle)
+        self.driver.switch_to.window(self.handle)
         return self.driver
 
     def open(self, url: str) -> None:
