@@ -162,7 +162,7 @@ class Dropoff:
 def idle_after(interaction: Interaction) -> pd.DataFrame:
     """A row an answer after which nobody asked on before going idle: session, seconds from the answer to that."""
     rows = interaction.rows
-    idle = np.flatnonzero(rows.idle)
+    idle = np.flatnonzero(rows.goes)
     answer = rows.last(rows.prompt | rows.response)[idle]
     fits = (answer >= 0) & rows.answer[answer]
     answer, idle = answer[fits], idle[fits]

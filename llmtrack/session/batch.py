@@ -20,7 +20,7 @@ ENVIRONMENT: Final = ("device", "browser", "os")
 NUMBERS: Final = frozenset({"scrollY", "speed", "page_height", "x", "y", "latency_ms", "ttft_ms", "response_length"})
 TEXTS: Final = frozenset(
     {"text", "selected_text", "chat_session_id", "turn_id", "error", "model", "provider", "activity_state"}
-    | {"direction", "target", "page_url", "rating"}
+    | {"direction", "target", "page_url", "rating", "visibility_state", "name", "href", "route"}
 )
 IDS: Final = frozenset({"chat_session_id", "turn_id"})  # TEXTS that are ids: one text for each, whatever its type
 

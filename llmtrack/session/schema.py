@@ -14,11 +14,24 @@ CLICK: Final = "click"
 SELECTION: Final = "selection"
 COPY: Final = "copy"
 ACTIVITY: Final = "activity"
+VISIBILITY: Final = "visibility"
+NAVIGATION: Final = "navigation"
 PROMPT: Final = "prompt"
 MODEL_RESPONSE: Final = "model_response"
 NEW_CHAT: Final = "new_chat"
 CHAT: Final = "chat_session_id"  # the field of an event's data that names its chat
-EVENT_TYPES: Final = (SCROLL, CLICK, SELECTION, COPY, ACTIVITY, PROMPT, MODEL_RESPONSE, NEW_CHAT)
+EVENT_TYPES: Final = (
+    SCROLL,
+    CLICK,
+    SELECTION,
+    COPY,
+    ACTIVITY,
+    VISIBILITY,
+    NAVIGATION,
+    PROMPT,
+    MODEL_RESPONSE,
+    NEW_CHAT,
+)
 IDLE_AFTER_S: Final = 30  # the tracker calls a person idle after this long without interaction
 SILENT_AFTER_S: Final = 30 * 60  # a session without end that is silent for longer is no longer open
 MAX_BODY_BYTES: Final = 256 * 1024

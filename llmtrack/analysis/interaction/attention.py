@@ -8,6 +8,7 @@ import numpy as np
 
 from llmtrack.analysis.interaction.events import Rows, before, total
 from llmtrack.session.batch import Ints
+from llmtrack.session.schema import VISIBILITY
 from llmtrack.session.values import Floats
 
 CAP_MS: Final = 30_000.0  # a longer silence is not counted further: the idea of GA4's and Matomo's engaged time
@@ -16,7 +17,7 @@ SLOW: Final = 1.5  # times the mean reading time a long answer may take
 
 
 class Gaps(NamedTuple):
-    """The silences, outside waiting, that a person's event ended.
+    """The silences, outside waiting, that a person's event ended, or the hiding of the page.
 
     `row`: that event. `ms`: how long, not capped. `answer`: the answer before it, or -1. `reading`: the response that
     was read meanwhile, or -1 (no response yet, or a prompt came after it).
@@ -55,15 +56,15 @@ def waiting_ms(rows: Rows, waiting_for: Ints, sessions: int) -> Floats:
 def gaps(rows: Rows, waiting_for: Ints, start_ms: Floats) -> Gaps:
     """The silences from start, from an event or from a response to the next event of a person.
 
-    `waiting_for`: as `pending`; `start_ms`: of each session.
+    Those of a hidden page are none: the person was away. `waiting_for`: as `pending`; `start_ms`: of each session.
     """
-    bound = np.flatnonzero(rows.user | rows.response)
+    bound = np.flatnonzero(rows.user | rows.response | rows.kind(VISIBILITY))
     session, t = rows.session[bound], rows.t[bound]
     first = np.append(True, session[1:] != session[:-1])[: len(bound)]
     previous = np.roll(bound, 1)
     since = np.where(first, start_ms[session], np.roll(t, 1))
     waiting = ~first & (waiting_for[previous] > 0)
-    counted = rows.user[bound] & ~waiting
+    counted = (rows.user | rows.hides)[bound] & ~waiting & ~(~first & rows.hidden[previous])
     previous = np.where(first, -1, previous)[counted]
     spoken = before(rows.last(rows.prompt | rows.response), previous)
     reading = np.where((spoken >= 0) & rows.response[spoken], spoken, -1)

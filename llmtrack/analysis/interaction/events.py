@@ -10,17 +10,20 @@ import numpy as np
 
 from llmtrack.session.batch import Bools, Ints
 from llmtrack.session.cleaning import Cleaned
-from llmtrack.session.schema import ACTIVITY, COPY, MODEL_RESPONSE, PROMPT, SELECTION
+from llmtrack.session.schema import ACTIVITY, COPY, IDLE_AFTER_S, MODEL_RESPONSE, PROMPT, SELECTION, VISIBILITY
 from llmtrack.session.values import Floats, Objects
 
 IDLE: Final = "idle"
+HIDDEN: Final = "hidden"
+AWAY_FIELDS: Final = ("activity_state", "visibility_state")
 _NOTHING: Final[Any] = None  # numpy compares with it, whatever its types say
 
 
 class Rows:
     """The events of clean sessions, sorted by session and t; every mask and number has one entry an event.
 
-    Which event a person made is decided here: all but answers, and the tracker's remark that nobody did anything.
+    Which event a person made is decided here: all but answers, the tracker's remark that nobody did anything, and that
+    the page was hidden or shown. Where a person was away is decided here, too.
     """
 
     def __init__(self, cleaned: Cleaned) -> None:
@@ -69,14 +72,34 @@ class Rows:
     @cached_property
     def idle(self) -> Bools:
         """The tracker's remark that nobody has done anything for a while."""
-        found = self.kind(ACTIVITY)
-        found[found] = np.equal(self.field("activity_state")[found], IDLE)
-        return found
+        return self._says(ACTIVITY, "activity_state", IDLE)
+
+    @cached_property
+    def hides(self) -> Bools:
+        """The page was hidden: another tab, a minimised window."""
+        return self._says(VISIBILITY, "visibility_state", HIDDEN)
+
+    @cached_property
+    def hidden(self) -> Bools:
+        """Whether the page is hidden after each event."""
+        return at(self.hides, self.last(self.kind(VISIBILITY)))
+
+    @cached_property
+    def goes(self) -> Bools:
+        """Going away: idle, or the page hidden for 30 s or more, to the end at most."""
+        shown = self.next(self.kind(VISIBILITY))
+        until = np.where(shown >= 0, self.t[shown], self._cleaned.sessions["end_ms"][self.session])
+        return self.idle | (self.hides & (until - self.t >= IDLE_AFTER_S * 1000))
 
     @cached_property
     def user(self) -> Bools:
         """What a person did."""
-        return ~(self.response | self.idle)
+        return ~(self.response | self.idle | self.kind(VISIBILITY))
+
+    def _says(self, kind: str, field: str, value: str) -> Bools:
+        found = self.kind(kind)
+        found[found] = np.equal(self.field(field)[found], value)
+        return found
 
     @cached_property
     def taken(self) -> Bools:

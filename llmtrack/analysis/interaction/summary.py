@@ -9,7 +9,7 @@ import numpy as np
 
 from llmtrack.analysis.interaction.attention import waiting_ms
 from llmtrack.analysis.interaction.attribution import counted
-from llmtrack.analysis.interaction.events import Rows, at, first_fitting, given, total
+from llmtrack.analysis.interaction.events import AWAY_FIELDS, Rows, at, first_fitting, given, total
 from llmtrack.analysis.interaction.evidence import Evidence
 from llmtrack.session.batch import Bools, Ints
 from llmtrack.session.cleaning import LATENCY, Cleaned
@@ -17,7 +17,7 @@ from llmtrack.session.schema import CLICK, COPY, SCROLL
 from llmtrack.session.values import Floats, Objects
 
 FIELDS: Final = (
-    "activity_state", "scrollY", "page_height", "latency_ms", "error", "chat_session_id", "turn_id",
+    *AWAY_FIELDS, "scrollY", "page_height", "latency_ms", "error", "chat_session_id", "turn_id",
 )  # fmt: skip
 TEXT_FIELDS: Final = (*FIELDS, "text", "selected_text")
 
@@ -66,7 +66,7 @@ def _counts(found: Evidence) -> dict[str, Any]:
         "copies": _per_session(rows, rows.kind(COPY), count),
         "clicks": _per_session(rows, rows.kind(CLICK), count),
         "latency_p50_ms": _medians(rows.session[known], latency[known], count),
-        "idle": _per_session(rows, rows.idle, count) > 0,
+        "idle": _per_session(rows, rows.goes, count) > 0,
     }
 
 

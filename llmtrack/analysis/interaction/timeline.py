@@ -54,7 +54,7 @@ def silences(found: Evidence) -> list[Silence | None]:
     """What the silence before each event of one session was; None when it is no longer than LONG_S.
 
     waited: from a prompt to its response or error, told once, at the response; read: after a response, up to 30 s;
-    away: after going idle, or over 30 s; paused: any other.
+    away: after going idle, while the page was hidden, or over 30 s; paused: any other.
     """
     told = _told(found)
     asked = {response: prompt for prompt, response in enumerate(found.response.tolist()) if response >= 0}
@@ -141,7 +141,7 @@ class _Told(NamedTuple):
     """Seconds from the start to each event, and what the person was doing after it."""
 
     at_s: list[float]
-    idle: list[bool]
+    away: list[bool]
     reading: list[bool]
 
     def silence(self, last: int, at_s: float) -> Silence | None:
@@ -149,7 +149,7 @@ class _Told(NamedTuple):
         if last < 0:
             return _long("away" if at_s > IDLE_AFTER_S else "paused", at_s)
         seconds = at_s - self.at_s[last]
-        if self.idle[last] or seconds > IDLE_AFTER_S:
+        if self.away[last] or seconds > IDLE_AFTER_S:
             return _long("away", seconds)
         return _long("read" if self.reading[last] else "paused", seconds)
 
@@ -159,7 +159,7 @@ def _told(found: Evidence) -> _Told:
     did = rows.last(~rows.response)  # a response arrives without anybody doing anything: who was idle still is
     said = rows.last(rows.prompt | rows.response)
     at_s = (rows.t - found.cleaned.sessions["start_ms"][0]) / 1000
-    return _Told(at_s.tolist(), at(rows.idle, did).tolist(), at(rows.response, said).tolist())
+    return _Told(at_s.tolist(), (at(rows.idle, did) | rows.hidden).tolist(), at(rows.response, said).tolist())
 
 
 def _long(kind: Kind, seconds: float) -> Silence | None:

@@ -7,13 +7,13 @@ from typing import Any, Final
 import numpy as np
 
 from llmtrack.analysis.interaction.attribution import counted
-from llmtrack.analysis.interaction.events import Rows, at, first_fitting, given, total
+from llmtrack.analysis.interaction.events import AWAY_FIELDS, Rows, at, first_fitting, given, total
 from llmtrack.analysis.interaction.evidence import Evidence
 from llmtrack.session.batch import Bools, Ints
 from llmtrack.session.cleaning import LATENCY
 from llmtrack.session.values import Floats, Objects
 
-FIELDS: Final = ("activity_state", "latency_ms", "error", "chat_session_id", "turn_id")
+FIELDS: Final = (*AWAY_FIELDS, "latency_ms", "error", "chat_session_id", "turn_id")
 TEXT_FIELDS: Final = (*FIELDS, "text", "selected_text", "model")
 
 
@@ -25,7 +25,7 @@ def table(found: Evidence) -> dict[str, Any]:
     to the next prompt or the end), first_action_s (from an answer to the next event of the person) with
     first_action_censored (nothing came before the next prompt or the end, which is what first_action_s then measures),
     next ("prompt", "new_chat": a prompt in another chat, "left", or "open": the session still is), idle_first (went
-    idle before the next prompt or the end).
+    away before the next prompt or the end).
 
     What was read with TEXT_FIELDS gives also prompt, answer (text or None), model, copies, selections (that belong to
     the answer), copied (bool). Needs FIELDS.
@@ -95,7 +95,7 @@ def _next(found: Evidence, last: Ints) -> Objects:
 
 
 def _idle_first(rows: Rows, last: Ints) -> Bools:
-    idle, then = rows.next(rows.idle)[last], rows.next(rows.prompt)[last]
+    idle, then = rows.next(rows.goes)[last], rows.next(rows.prompt)[last]
     return (idle >= 0) & ((then < 0) | (idle < then))
 
 

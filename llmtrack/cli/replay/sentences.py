@@ -17,10 +17,12 @@ from llmtrack.session.schema import (
     COPY,
     IDLE_AFTER_S,
     MODEL_RESPONSE,
+    NAVIGATION,
     NEW_CHAT,
     PROMPT,
     SCROLL,
     SELECTION,
+    VISIBILITY,
 )
 from llmtrack.session.values import text as as_text
 
@@ -93,7 +95,20 @@ def _activity(event: Event, data: Data, told: _Told) -> Sentence:
         return Sentence(f"went idle: {IDLE_AFTER_S} s without a sign of life")
     if state != "active":
         return _other(event, data, told)
+    if data.get("frame") is True:
+        return Sentence("is active in a frame of the page")
     return Sentence("came back" if told.idle else "is active" if told.arrived else "arrived")
+
+
+def _visibility(event: Event, data: Data, told: _Told) -> Sentence:
+    ways = {"hidden": "turned to another tab or window", "visible": "turned back to the page"}
+    said = ways.get(_word(data, "visibility_state"))
+    return Sentence(said) if said else _other(event, data, told)
+
+
+def _navigation(event: Event, data: Data, told: _Told) -> Sentence:
+    where = _word(data, "page_url") + _word(data, "route")
+    return Sentence(f"went on to {_cut(where)}") if where else _other(event, data, told)
 
 
 def _scroll(event: Event, data: Data, told: _Told) -> Sentence:
@@ -110,7 +125,8 @@ def _scroll(event: Event, data: Data, told: _Told) -> Sentence:
 def _click(event: Event, data: Data, told: _Told) -> Sentence:
     x, y = _number(data, "x"), _number(data, "y")
     target = _word(data, "target")
-    what = f" <{target.lower()}>" if target else ""
+    name = _word(data, "name")
+    what = f" {quoted(name)}" if name else f" <{target.lower()}>" if target else ""
     return Sentence(f"clicked{what}" + (f" at {x:.0f}, {y:.0f}" if x is not None and y is not None else ""))
 
 
@@ -197,6 +213,8 @@ def _other(event: Event, data: Data, told: _Told) -> Sentence:
 
 _SENTENCES: dict[str, Callable[[Event, Data, _Told], Sentence]] = {
     ACTIVITY: _activity,
+    VISIBILITY: _visibility,
+    NAVIGATION: _navigation,
     SCROLL: _scroll,
     CLICK: _click,
     SELECTION: _selection,

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from llmtrack.config import Privacy
 from llmtrack.session.pseudonym import session_pseudonym
-from llmtrack.session.schema import ACTIVITY, CLICK, MODEL_RESPONSE, SCROLL
+from llmtrack.session.schema import ACTIVITY, CLICK, MODEL_RESPONSE, NAVIGATION, SCROLL, VISIBILITY
 from llmtrack.store.database.chats import Chats
 from llmtrack.store.database.sessions import Appended, Document
 from llmtrack.store.spool.durable import DurableStore
@@ -24,6 +24,8 @@ _STRUCTURE: Final = {
     CLICK: frozenset({"target"}),
     SCROLL: frozenset({"direction"}),
     ACTIVITY: frozenset({"activity_state"}),
+    VISIBILITY: frozenset({"visibility_state"}),
+    NAVIGATION: frozenset({"route"}),
     MODEL_RESPONSE: frozenset({"model", "asked_model", "provider", "finish_reason"}),
     "feedback": frozenset({"rating"}),
 }

@@ -45,7 +45,7 @@ def windows(engine: str, display: str, playwright: Playwright) -> Iterator[Windo
 
 
 def press_close(windows: Windows, tab: Tab) -> None:
-    """Ctrl+W where the keyboard is, which is the newest tab. WebKit's driver does not survive that: it closes itself."""
+    """Ctrl+W where the keyboard is, which is the newest tab. WebKit's driver cannot stand it: it closes itself."""
     if isinstance(tab, WebKitTab):
         tab.driver.close()
         return
