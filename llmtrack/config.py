@@ -5,10 +5,20 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from platformdirs import user_data_path
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    SecretStr,
+    Tag,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 from llmtrack.errors import UsageError
@@ -102,6 +112,93 @@ class Privacy(BaseModel):
         return pseudonym(self.user_key.get_secret_value(), user_id) if self.user_key else user_id
 
 
+class _SourceAt(BaseModel):
+    """Where a source of another application lies."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    uri: str | None = Field(default=None, description="A mongodb:// URI or files; default: MONGODB_URI")
+    database: str | None = None
+
+
+class PresetSource(_SourceAt):
+    """Data of an application that llmtrack knows: docs/importing.md."""
+
+    kind: Literal["preset"] = "preset"
+    preset: Name
+
+
+class TurnsOf(BaseModel):
+    """Where prompts and answers lie when the visits have none; dotted paths."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    collection: Name
+    session_id: Name = "session_id"
+    query: Name = "query"
+    response: Name = "response"
+    time: Name = "timestamp"
+    time_is: Literal["asked", "answered"] = Field(default="answered", description="What `time` is the time of")
+    latency_ms: Name | None = "latency_ms"
+    model: Name | None = None
+    provider: Name | None = None
+    error: Name | None = None
+
+
+class VisitSource(_SourceAt):
+    """One document is one visit, under other names; dotted paths."""
+
+    kind: Literal["visits"]
+    collection: Name = "sessions"
+    session_id: Name = "session_id"
+    user_id: Name = "user_id"
+    model_group: Name = "model_group"
+    experiment_id: Name = "experiment_id"
+    start_time: Name = "start_time"
+    end_time: Name = "end_time"
+    environment: Name = "environment"
+    events: Name = "events"
+    t: Name = "t"
+    type: Name = "type"
+    data: Name | None = "data"
+    types: dict[str, Name] = Field(default_factory=dict, description="Their names of events, and llmtrack's")
+    turns: TurnsOf | None = None
+
+
+class MessageSource(_SourceAt):
+    """One document is one message; dotted paths."""
+
+    kind: Literal["messages"]
+    collection: Name = "messages"
+    id: Name = "_id"
+    chat: Name
+    user: Name | None = None
+    role: Name = "role"
+    person: list[Name] = Field(default=["user", "human"], description="Roles that are a person's")
+    model_roles: list[Name] = Field(default_factory=list, description="Roles that are the model's; default: all others")
+    text: list[Name] = Field(default=["content", "text"], description="Places, the first that holds a text counts")
+    time: Name
+    begin: Name | None = Field(default=None, description="When the model was asked, in an answer: gives its latency")
+    parent: Name | None = None
+    model: Name | None = None
+    rating: Name | None = None
+    error: Name | None = None
+    unfinished: Name | None = None
+    gap_min: float = Field(default=30, gt=0, description="A pause this long begins another visit")
+
+
+def _kind(value: Any) -> str:
+    return str(value.get("kind", "preset")) if isinstance(value, dict) else str(value.kind)
+
+
+AnySource = Annotated[
+    Annotated[PresetSource, Tag("preset")]
+    | Annotated[VisitSource, Tag("visits")]
+    | Annotated[MessageSource, Tag("messages")],
+    Discriminator(_kind),
+]
+
+
 class Settings(BaseSettings):
     """Everything that can be set. Environment variables start with LLMTRACK_, but for MONGODB_URI and OPENAI_*."""
 
@@ -135,6 +232,7 @@ class Settings(BaseSettings):
     privacy: Privacy = Field(default_factory=Privacy)
     experiment: str | None = Field(default=None, description="For visits that name none; default: the first")
     experiments: dict[str, Experiment] = Field(default_factory=dict)
+    sources: dict[str, AnySource] = Field(default_factory=dict, description="Data of other applications, by name")
 
     @classmethod
     def settings_customise_sources(

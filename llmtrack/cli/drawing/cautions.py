@@ -76,6 +76,8 @@ def counted(reason: str, count: int) -> str:
 
 def remarks(sessions: Sessions, tally: Tally, quiet: bool) -> None:
     """On stderr: which documents could not be read, or why there are no sessions. While the source is open."""
+    if sessions.source.remark:
+        note(sessions.source.remark, quiet)
     if tally.unreadable:
         reasons = ", ".join(f"{count:,} {reason.replace('_', ' ')}" for reason, count in tally.unreadable.items())
         many_of_them = many(sum(tally.unreadable.values()), "document")

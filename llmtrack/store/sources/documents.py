@@ -8,9 +8,11 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC
 from functools import partial
 from typing import IO, Any, Final, NamedTuple
+from urllib.parse import quote
 
 import bson
 from bson import json_util
@@ -19,7 +21,7 @@ from bson.errors import BSONError
 
 from llmtrack.session.schema import well_formed
 from llmtrack.store.sources.inflate import MAGIC, Inflated
-from llmtrack.store.sources.kinds import is_bson, other_kind
+from llmtrack.store.sources.kinds import SQLITE, is_bson, other_kind
 from llmtrack.store.sources.pieces import MAX_DOCUMENT_BYTES, Splitter, lines, objects
 
 Document = dict[str, Any]
@@ -67,6 +69,8 @@ def _documents(stream: io.BufferedReader) -> Iterator[Found | Unreadable]:
     head = stream.peek(HEAD)
     if is_bson(head):
         yield from _bson(stream)
+    elif head.startswith(SQLITE) and (path := getattr(stream, "name", None)):
+        yield from _rows(path)
     elif kind := other_kind(head):
         yield Unreadable("byte 0", f"this is {kind}")
     else:
@@ -80,6 +84,19 @@ def _documents(stream: io.BufferedReader) -> Iterator[Found | Unreadable]:
         else:
             for line, piece in lines(stream):
                 yield from _line(line, piece)
+
+
+def _rows(path: Any) -> Iterator[Found | Unreadable]:
+    """The chats in Open WebUI's database."""
+    import sqlite3
+
+    with closing(sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True)) as database:
+        try:
+            rows = database.execute("SELECT id, user_id, title, chat FROM chat")
+            for place, (chat_id, user, title, chat) in enumerate(rows, 1):
+                yield Found(f"chat {place}", {"id": chat_id, "user_id": user, "title": title, "chat": chat})
+        except sqlite3.Error as error:
+            yield Unreadable("byte 0", f"this is an SQLite database, but not Open WebUI's webui.db: {error}")
 
 
 def _line(number: int, piece: bytes) -> Iterator[Found | Unreadable]:

@@ -1,9 +1,12 @@
-"""Files of session documents as a source."""
+"""Sources that are read document by document: files, and collections of other applications."""
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import IO
+from typing import IO, Any
+
+import bson
 
 from llmtrack.errors import LlmtrackError
 from llmtrack.session.batch import Batch
@@ -12,26 +15,33 @@ from llmtrack.session.document import Document, Head
 from llmtrack.session.filters import Filters
 from llmtrack.session.ids import name
 from llmtrack.session.tally import Broken
-from llmtrack.store.sources.documents import Found, read_documents
+from llmtrack.store.database.codec import WHOLE
+from llmtrack.store.database.continuation import split
+from llmtrack.store.database.sessions import Store, reachable
+from llmtrack.store.sources.documents import Found, Unreadable, read_documents
+from llmtrack.store.sources.presets import as_sessions
+from llmtrack.store.sources.presets.preset import Preset
 from llmtrack.store.sources.source import BATCH_EVENTS, BATCH_SESSIONS, EVERYTHING, Source, head, newest
 
 
-class FileSource(Source):
-    """Files of session documents: JSONL, JSON arrays, Extended JSON or BSON, gzipped or not (documents.py)."""
+class ReadSource(Source):
+    """Documents that are read one after the other, as they are or as a preset reads them."""
 
-    def __init__(
-        self, name: str, files: Sequence[tuple[str, Callable[[], IO[bytes]]]], kept: IO[bytes] | None = None
-    ) -> None:
-        """`files`: how each is called in remarks, and how it is opened. `kept` is closed with the source."""
+    def __init__(self, name: str, preset: Preset | None = None) -> None:
         super().__init__(name)
-        self._files = files
-        self._kept = kept
-        self._met = 0  # documents and what is none, in the last reading
+        self._preset = preset
+        self._met = 0  # sessions and what is none, in the last reading
 
-    def close(self) -> None:
-        """Close what was kept of standard input."""
-        if self._kept is not None:
-            self._kept.close()
+    @abstractmethod
+    def found(self) -> Iterator[Found | Unreadable]:
+        """The documents as they are stored."""
+
+    def items(self) -> Iterator[Found | Unreadable]:
+        """The session documents, usable or not."""
+        return as_sessions(self.found(), self._preset, self._recognise)
+
+    def _recognise(self, preset: Preset) -> None:
+        self.remark = f"{self.name} is read as {preset.title} (preset {preset.name})."
 
     def documents(self, filters: Filters = EVERYTHING) -> Iterator[Document]:
         self.unreadable = Broken()
@@ -65,12 +75,61 @@ class FileSource(Source):
         return (head(document) for document in self.documents(filters))
 
     def _read(self) -> Iterator[tuple[str, Document]]:
+        for item in self.items():
+            self._met += 1
+            if isinstance(item, Found):
+                yield item.where, item.document
+            else:
+                self.unreadable.add("unreadable", f"{item.where} ({item.why})")
+
+
+class FileSource(ReadSource):
+    """Files of documents: JSONL, JSON arrays, Extended JSON or BSON, gzipped or not (documents.py)."""
+
+    def __init__(
+        self,
+        name: str,
+        files: Sequence[tuple[str, Callable[[], IO[bytes]]]],
+        kept: IO[bytes] | None = None,
+        preset: Preset | None = None,
+    ) -> None:
+        """`files`: how each is called in remarks, and how it is opened. `kept` is closed with the source."""
+        super().__init__(name, preset)
+        self._files = files
+        self._kept = kept
+
+    def close(self) -> None:
+        """Close what was kept of standard input."""
+        if self._kept is not None:
+            self._kept.close()
+
+    def found(self) -> Iterator[Found | Unreadable]:
+        """The documents of all files."""
         for file_name, open_file in self._files:
             prefix = f"{file_name} " if file_name else ""
             with open_file() as stream:
-                for found in read_documents(stream):
-                    self._met += 1
-                    if isinstance(found, Found):
-                        yield prefix + found.where, found.document
-                    else:
-                        self.unreadable.add("unreadable", f"{prefix}{found.where} ({found.why})")
+                for item in read_documents(stream):
+                    yield item._replace(where=prefix + item.where)
+
+
+class CollectionSource(ReadSource):
+    """The collections of a database that a preset reads. Nothing of it is ever written."""
+
+    def __init__(self, store: Store, name: str, preset: Preset) -> None:
+        super().__init__(name, preset)
+        self._store = store
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._store.close()
+
+    def found(self) -> Iterator[Found | Unreadable]:
+        """The documents of the preset's collections, one collection after the other."""
+        collections = self._preset.collections if self._preset else None
+        for collection, fields in (collections or {}).items():
+            with reachable():
+                batches: Any = self._store.database[collection].find_raw_batches({}, fields, batch_size=BATCH_SESSIONS)
+                for batch in batches:
+                    for raw in split(batch):
+                        document = bson.decode(raw, WHOLE)
+                        yield Found(f"{collection} _id {document.get('_id')}", document)

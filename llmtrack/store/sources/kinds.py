@@ -6,11 +6,12 @@ import csv
 import io
 from typing import Final
 
+SQLITE: Final = b"SQLite format 3\0"
 _UNPACK: Final = "unpack it and name the file in it"
 _MAGIC: Final = (
     (b"\x6d\xe2\x99\x81", "a mongodump --archive file; dump without --archive"),
     (b"PAR1", "a Parquet file; name the archive's folder, or turn its rows into JSON lines (docs/importing.md)"),
-    (b"SQLite format 3\0", "an SQLite database; of those only Open WebUI's webui.db is read"),
+    (SQLITE, "an SQLite database; of those only Open WebUI's webui.db is read"),
     (b"PK\x03\x04", f"a zip file; {_UNPACK}"),
     (b"\x28\xb5\x2f\xfd", f"a zstd file; {_UNPACK}"),
     (b"BZh", f"a bzip2 file; {_UNPACK}"),

@@ -14,16 +14,22 @@ from llmtrack.errors import UsageError
 from llmtrack.session.filters import Filters
 from llmtrack.store.database.sessions import Store, connect
 from llmtrack.store.sources.documents import HEAD
-from llmtrack.store.sources.files import FileSource
+from llmtrack.store.sources.files import CollectionSource, FileSource
 from llmtrack.store.sources.mongo import MongoSource
 from llmtrack.store.sources.source import MANIFEST, Source
 
 if TYPE_CHECKING:
     from llmtrack.config import Settings
+    from llmtrack.store.sources.presets.preset import Preset
 
 __all__ = ["Filters", "Source", "open_source"]
 
 EMBEDDED: Final = "embedded"  # names the embedded server, so that it can be read together with an archive
+_DUMPED: Final = (  # collections in a mongodump folder, the most telling first; LibreChat's sessions are logins
+    ("messages.bson",),
+    ("queries.bson", "sessions.bson"),
+    ("sessions.bson",),
+)
 _SUFFIXES: Final = (".jsonl", ".ndjson", ".json", ".bson")
 
 
@@ -39,18 +45,28 @@ def open_source(uri: str | Sequence[str] | None, settings: Settings, *, stdin: I
 
             return SeveralSources([open_source(each, settings, stdin=stdin) for each in uri])
         uri = next(iter(uri), None)
+    if uri is not None and uri in settings.sources:
+        from llmtrack.store.sources.mapped import described
+
+        given = settings.sources[uri]
+        here = settings.model_copy(update={"database": given.database or settings.database})
+        return _opened(given.uri, here, described(given), stdin)
+    return _opened(uri, settings, None, stdin)
+
+
+def _opened(uri: str | None, settings: Settings, preset: Preset | None, stdin: IO[bytes] | None) -> Source:
     if uri == EMBEDDED:
         settings, uri = settings.model_copy(update={"mongodb_uri": None}), None
     if uri is None:
         store = connect(settings)
         named = settings.mongodb_uri.get_secret_value() if settings.mongodb_uri else None
-        return MongoSource(store, _public_name(named, store) if named else EMBEDDED)
+        return _of_store(store, _public_name(named, store) if named else EMBEDDED, preset)
     if uri.startswith(("mongodb://", "mongodb+srv://")):
         store = Store(uri, None if urlsplit(uri).path.strip("/") else settings.database)
-        return MongoSource(store, _public_name(uri, store))
+        return _of_store(store, _public_name(uri, store), preset)
     if uri == "-":
         kept = _kept(stdin or sys.stdin.buffer)
-        return FileSource("-", [("stdin", _opener(Path(kept.name)))], kept)
+        return FileSource("-", [("stdin", _opener(Path(kept.name)))], kept, preset)
     if _is_archive(uri):
         from llmtrack.store.archive.folder import open_folder
         from llmtrack.store.sources.archive import ArchiveSource
@@ -58,13 +74,29 @@ def open_source(uri: str | Sequence[str] | None, settings: Settings, *, stdin: I
         return ArchiveSource(open_folder(uri))
     path = Path(uri)
     if uri and path.is_dir():
-        return FileSource(uri, [(found.name, _opener(found)) for found in _session_files(path)])
+        return FileSource(uri, [(found.name, _opener(found)) for found in _session_files(path)], None, preset)
     if uri and path.exists():
-        return FileSource(uri, [("", _opener(path))])
+        return FileSource(uri, [("", _opener(path))], None, preset)
+    named_here = f" or one of [sources]: {', '.join(settings.sources)}" if settings.sources else ""
     raise UsageError(
         f"There is no source {uri!r}.",
-        "Give a mongodb:// URI, embedded, a .jsonl, .json or .bson file, a folder of such files, or an archive.",
+        "Give a mongodb:// URI, embedded, a .jsonl, .json or .bson file, a folder of such files, or an archive"
+        f"{named_here}.",
     )
+
+
+def _of_store(store: Store, called: str, preset: Preset | None) -> Source:
+    """The sessions of a database; those of another application, where its collections are there."""
+    from llmtrack.store.sources.presets import at_home
+
+    told = preset is not None
+    preset = preset or at_home(store)
+    if preset is None:
+        return MongoSource(store, called)
+    source = CollectionSource(store, called, preset)
+    if not told:
+        source.remark = f"{called} is read as {preset.title} (preset {preset.name})."
+    return source
 
 
 def _is_archive(uri: str) -> bool:
@@ -80,7 +112,9 @@ def _public_name(uri: str, store: Store) -> str:
 
 def _session_files(folder: Path) -> list[Path]:
     """The files of session documents in a folder; of a mongodump folder, those of `sessions`."""
-    dumped = [folder / name for name in ("sessions.bson", "sessions.bson.gz") if (folder / name).is_file()]
+    there = {path.name.removesuffix(".gz") for path in folder.iterdir()}
+    first = next((names for names in _DUMPED if there.issuperset(names)), ())
+    dumped = [path for name in first for path in (folder / name, folder / f"{name}.gz") if path.is_file()]
     found = dumped or sorted(path for path in folder.iterdir() if path.is_file() and _holds_sessions(path.name))
     if not found:
         raise UsageError(

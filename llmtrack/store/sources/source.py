@@ -30,6 +30,7 @@ class Source(ABC):
     def __init__(self, name: str) -> None:
         self.name = name
         self.unreadable = Broken()
+        self.remark = ""  # what a reader should know of how it is read
 
     def __enter__(self) -> Self:
         return self

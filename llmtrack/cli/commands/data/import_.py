@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from llmtrack.config import Settings
     from llmtrack.store.database.sessions import Store
     from llmtrack.store.load import Tally
+    from llmtrack.store.sources.files import ReadSource
+    from llmtrack.store.sources.presets.preset import Preset
 
 T = TypeVar("T")
 
@@ -38,7 +40,13 @@ COLUMNS = (
 @shared
 def import_(
     output: Output,
-    files: Annotated[list[str], typer.Argument(metavar="FILE", help='Files to read; "-" is stdin.')],
+    files: Annotated[
+        list[str] | None, typer.Argument(metavar="[FILE]...", help='Files to read; "-" is stdin.', show_default=False)
+    ] = None,
+    origin: Annotated[
+        str | None,
+        typer.Option("--from", metavar="NAME", help="A source of llmtrack.toml, [sources.NAME], or a mongodb:// URI."),
+    ] = None,
     to: Annotated[
         str | None,
         typer.Option("--to", metavar="URI", help="Store to write to. Default: MONGODB_URI, else the embedded server."),
@@ -57,16 +65,26 @@ def import_(
     Example: llmtrack import sessions.jsonl dump/llm_experiment/sessions.bson.gz
     """
     from llmtrack.config import load_settings
+    from llmtrack.store.load import load
 
+    if not files and not origin:
+        raise UsageError("Nothing is named to import.", "Name files, or a source with --from.")
+    settings = load_settings()
     with ExitStack() as open_files:
-        streams = [(name, _open(name, open_files)) for name in files]
-        store = open_files.enter_context(_store(load_settings(), to))
+        streams = [(name, _open(name, open_files)) for name in files or ()]
+        source = _source(origin, settings, open_files) if origin else None
+        store = open_files.enter_context(_store(settings, to))
         store.ping()
         if not dry_run:
             store.ensure_indexes()
         rows = [
             _load(store, name, stream, output.quiet, dry_run=dry_run, overwrite=overwrite) for name, stream in streams
         ]
+        if source is not None:
+            if source.remark:
+                note(source.remark, output.quiet)
+            tally = load(store, source.items(), dry_run=dry_run, overwrite=overwrite)
+            rows.append(_row(source.name, tally, output.quiet, overwrite))
     counts = {key: sum(row[key] for row in rows) for key in COUNTS}
     columns = [
         column._replace(title="would insert") if dry_run and column.key == "inserted" else column
@@ -93,6 +111,19 @@ def _open(name: str, open_files: ExitStack) -> BinaryIO:
         raise UsageError(f"Cannot read {name!r}: {error.strerror}.", "Check the name of the file.") from None
 
 
+def _source(origin: str, settings: Settings, open_files: ExitStack) -> ReadSource:
+    """What --from names. Raises UsageError when it is no source that can be imported from."""
+    from llmtrack.store.sources.files import ReadSource
+    from llmtrack.store.sources.open import open_source
+
+    source = open_files.enter_context(open_source(origin, settings))
+    if not isinstance(source, ReadSource):
+        raise UsageError(
+            f"{source.name} holds llmtrack's own sessions.", "Move them with mongodump, archive or restore."
+        )
+    return source
+
+
 def _store(settings: Settings, to: str | None) -> Store:
     from llmtrack.store.database.sessions import Store, connect
 
@@ -103,11 +134,19 @@ def _load(store: Store, name: str, stream: BinaryIO, quiet: bool, *, dry_run: bo
     """Load one file, say what was unreadable, and return its counts."""
     from llmtrack.store.load import load
     from llmtrack.store.sources.documents import read_documents
+    from llmtrack.store.sources.presets import as_sessions
+
+    def say(preset: Preset) -> None:
+        note(f"{name} is read as {preset.title} (preset {preset.name}).", quiet)
 
     size = _size(stream)
     with progress(os.path.basename(name) if size else "documents", quiet, size) as told:
         found = _watched(read_documents(stream), (lambda _: stream.tell()) if size else int, told)
-        tally = load(store, found, dry_run=dry_run, overwrite=overwrite)
+        tally = load(store, as_sessions(found, None, say), dry_run=dry_run, overwrite=overwrite)
+    return _row(name, tally, quiet, overwrite)
+
+
+def _row(name: str, tally: Tally, quiet: bool, overwrite: bool) -> dict[str, Any]:
     if not quiet:
         _name_unreadable(name, tally)
         if tally.different and not overwrite:

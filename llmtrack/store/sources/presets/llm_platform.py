@@ -1,0 +1,99 @@
+"""The LLM Platform: visits in `sessions`, and in its newest version prompts and answers in `queries`.
+
+Older versions keep the texts in `sessions`; a session that has some is left as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from llmtrack.session.document import Document
+from llmtrack.session.ids import name
+from llmtrack.session.schema import MODEL_RESPONSE, PROMPT
+from llmtrack.session.values import number, text
+from llmtrack.store.sources.documents import Found, Unreadable
+from llmtrack.store.sources.messages import Items, moment
+from llmtrack.store.sources.presets.preset import Preset
+
+_NEVER = ("embedding", "raw", "attachments")  # large, and nothing a report reads
+_TURN = ("session_id", "user_id", "query", "response", "timestamp", "created_at", "latency_ms", "success", "error")
+_ANSWER = {"model_name": "model", "model_provider": "provider", "tokens": "tokens", "citations": "citations"}
+
+
+def joined(items: Items) -> Iterator[Found | Unreadable]:
+    """Sessions with their turns, which come first; what no session claims becomes one of its own."""
+    turns: dict[str, list[Document]] = {}
+    for item in items:
+        if isinstance(item, Unreadable):
+            yield item
+        elif _is_turn(item.document):
+            turns.setdefault(str(name(item.document.get("session_id"))), []).append(item.document)
+        else:
+            yield Found(item.where, _with(item.document, turns.pop(str(name(item.document.get("session_id"))), [])))
+    for session_id, alone in turns.items():
+        session: Document = {"session_id": session_id, "user_id": alone[0].get("user_id"), "events": []}
+        yield Found(f"queries of {session_id}", _with(session, alone))
+
+
+def _is_turn(document: Document) -> bool:
+    return "query" in document and "session_id" in document and ("response" in document or "model_name" in document)
+
+
+def _with(session: Document, turns: list[Document]) -> Document:
+    events = session.get("events") or []
+    if not isinstance(events, list):
+        return session
+    events = [_lighter(event) for event in events]
+    if turns and not any(_told(event) for event in events):
+        told = [event for turn in turns for event in _events(turn)]
+        events = [event for event in events if not _named(event)] + told
+        events.sort(key=lambda event: moment(event, "t") or 0)
+    return {**session, "events": events}
+
+
+def _named(event: Document) -> bool:
+    """Whether this is a prompt or an answer: of those the records of `queries` say more."""
+    return isinstance(event, dict) and event.get("type") in (PROMPT, MODEL_RESPONSE)
+
+
+def _told(event: Document) -> bool:
+    data = event.get("data") if _named(event) else None
+    return isinstance(data, dict) and text(data.get("text")) is not None
+
+
+def _lighter(event: Document) -> Document:
+    data = event.get("data") if isinstance(event, dict) else None
+    if not isinstance(data, dict) or not any(key in data for key in _NEVER):
+        return event
+    return {**event, "data": {key: value for key, value in data.items() if key not in _NEVER}}
+
+
+def _events(turn: Document) -> Iterator[Document]:
+    """The prompt and its answer. `timestamp` is when the answer was done, so it was asked `latency_ms` before."""
+    done = moment(turn, "timestamp", "created_at")
+    if done is None:
+        return
+    latency = number(turn.get("latency_ms"))
+    known = latency >= 0
+    ids = {"turn_id": name(turn.get("_id")) or f"{turn.get('session_id')}:{done:.0f}"}
+    yield {"t": done - latency if known else done, "type": PROMPT, "data": {"text": text(turn.get("query")), **ids}}
+    answer = {kept: turn[key] for key, kept in _ANSWER.items() if turn.get(key) is not None} | ids
+    if known:
+        answer["latency_ms"] = latency
+    if turn.get("success") is False or turn.get("error"):
+        answer["error"] = text(turn.get("error")) or text(turn.get("response")) or "error"
+    else:
+        answer["text"] = text(turn.get("response"))
+    yield {"t": done, "type": MODEL_RESPONSE, "data": answer}
+
+
+LLM_PLATFORM = Preset(
+    name="llm-platform",
+    title="the LLM Platform's sessions and queries",
+    recognises=_is_turn,
+    joined=joined,
+    collections={
+        "queries": dict.fromkeys((*_TURN, *_ANSWER), 1),
+        "sessions": {key: 0 for each in _NEVER for key in (each, f"events.data.{each}")},
+    },
+)
