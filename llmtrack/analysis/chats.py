@@ -13,6 +13,7 @@ import pandas as pd
 from llmtrack.analysis.experiment.inference import MIN_USERS
 from llmtrack.analysis.experiment.population import check
 from llmtrack.analysis.experiment.users import People, identity, people
+from llmtrack.analysis.interaction import events as kinds
 from llmtrack.analysis.interaction.events import Rows, given
 from llmtrack.analysis.parts import Part, compact, merge
 from llmtrack.analysis.result import Comparison, Note, Pair, Result, number, pair
@@ -130,7 +131,7 @@ class Chats:
     by: str = "model_group"
     control: str | None = None
 
-    fields: ClassVar = ("chat_session_id", "error", "text")
+    fields: ClassVar = (*kinds.FIELDS, "text")
 
     def __post_init__(self) -> None:
         check(self.by)

@@ -11,6 +11,7 @@ import numpy as np
 from llmtrack.analysis.experiment.population import SRM_P, check
 from llmtrack.analysis.experiment.users import People, identity, people
 from llmtrack.analysis.frames import table
+from llmtrack.analysis.interaction import events as kinds
 from llmtrack.analysis.interaction.events import Rows
 from llmtrack.analysis.parts import Part, compact, merge
 from llmtrack.analysis.result import Comparison, Pair, Result, number
@@ -152,7 +153,7 @@ class Health:
 
     by: str = "model_group"
 
-    fields: ClassVar = ("error", "latency_ms")
+    fields: ClassVar = kinds.FIELDS
 
     def __post_init__(self) -> None:
         check(self.by)

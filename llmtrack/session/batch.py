@@ -17,7 +17,9 @@ Bools = npt.NDArray[np.bool_]
 DATA: Final = "data"  # the column of whole data objects, delivered when no fields are named
 NAMES: Final = ("user_id", "model_group", "experiment_id")
 ENVIRONMENT: Final = ("device", "browser", "os")
-NUMBERS: Final = frozenset({"scrollY", "speed", "page_height", "x", "y", "latency_ms", "ttft_ms", "response_length"})
+NUMBERS: Final = frozenset(
+    {"scrollY", "speed", "page_height", "x", "y", "latency_ms", "ttft_ms", "response_length", "attempt"}
+)
 TEXTS: Final = frozenset(
     {"text", "selected_text", "chat_session_id", "turn_id", "error", "model", "provider", "activity_state"}
     | {"direction", "target", "page_url", "rating", "visibility_state", "name", "href", "route"}

@@ -61,6 +61,7 @@ SESSION_METRICS = (
     SessionMetric("selections_per_response", "per response", "up", "answer_selections", "responses"),
     SessionMetric("reask_share", "share", "down", "reasks", "prompts_with_predecessor", share=True),
     SessionMetric("error_share", "share", "down", "errors", "prompts", share=True),
+    SessionMetric("partial_share", "share", "down", "partials", "responses", share=True),
     SessionMetric("unanswered_share", "share", "down", "unanswered", "prompts", share=True),
     SessionMetric("bounce_share", "share", "down", "bounced", share=True),
     SessionMetric("silent_share", "share", "none", "silent", share=True),

@@ -7,6 +7,7 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from llmtrack.analysis.interaction.events import Rows, before, total
+from llmtrack.analysis.interaction.pairing import Pairs
 from llmtrack.session.batch import Ints
 from llmtrack.session.schema import VISIBILITY
 from llmtrack.session.values import Floats
@@ -38,12 +39,11 @@ class Gaps(NamedTuple):
         return np.minimum(self.ms, np.maximum(CAP_MS, read_ms))
 
 
-def pending(rows: Rows, response: Ints) -> Ints:
-    """After each event, how many prompts that will be answered are waiting. `response` as pairing.answered_by."""
+def pending(rows: Rows, pairs: Pairs) -> Ints:
+    """After each event, how many answers that will come are due."""
     change = np.zeros(len(rows), dtype=np.int64)
-    prompts = np.flatnonzero(response >= 0)
-    change[prompts] = 1
-    change[response[prompts]] -= 1
+    np.add.at(change, pairs.begins, 1)
+    np.add.at(change, pairs.ends, -1)
     return np.cumsum(change)
 
 

@@ -63,12 +63,16 @@ def _copied_selections(rows: Rows) -> Bools:
 
 
 def _named(rows: Rows, at: Ints) -> Ints:
-    """The response that has the event's turn_id; -1 where it lies in another visit."""
+    """The latest response before it of the event's turn_id; -1 where it lies in another visit."""
     turn, session = rows.field("turn_id"), rows.session
-    known: dict[tuple[int, str], int] = {}
+    known: dict[tuple[int, str], list[int]] = {}
     for answer in np.flatnonzero(rows.response & given(turn)).tolist():
-        known.setdefault((session[answer], turn[answer]), answer)
-    return np.array([known.get((session[row], turn[row]), -1) for row in at.tolist()], dtype=np.int64)
+        known.setdefault((session[answer], turn[answer]), []).append(answer)
+    found = []
+    for row in at.tolist():
+        answers = known.get((session[row], turn[row]), [-1])
+        found.append(max((answer for answer in answers if answer < row), default=answers[0]))
+    return np.array(found, dtype=np.int64)
 
 
 def _containing(rows: Rows, at: Ints) -> list[int]:

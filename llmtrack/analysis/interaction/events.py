@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from llmtrack.analysis.interaction.attempts import passed_over
 from llmtrack.session.batch import Bools, Ints
 from llmtrack.session.cleaning import Cleaned
 from llmtrack.session.schema import ACTIVITY, COPY, IDLE_AFTER_S, MODEL_RESPONSE, PROMPT, SELECTION, VISIBILITY
@@ -16,6 +17,9 @@ from llmtrack.session.values import Floats, Objects
 IDLE: Final = "idle"
 HIDDEN: Final = "hidden"
 AWAY_FIELDS: Final = ("activity_state", "visibility_state")
+FIELDS: Final = (  # what tells the kinds of events apart
+    *AWAY_FIELDS, "chat_session_id", "turn_id", "error", "latency_ms", "step", "tool_calls", "partial",
+)  # fmt: skip
 _NOTHING: Final[Any] = None  # numpy compares with it, whatever its types say
 
 
@@ -53,15 +57,49 @@ class Rows:
         return self.kind(PROMPT)
 
     @cached_property
-    def response(self) -> Bools:
-        """Answers and errors."""
+    def call(self) -> Bools:
+        """Whatever models answered: responses, steps to tools, and attempts that were repeated."""
         return self.kind(MODEL_RESPONSE)
+
+    @cached_property
+    def response(self) -> Bools:
+        """Answers and errors as a person saw them. Of a turn with several calls one, unless it was asked anew."""
+        found = self.call.copy()
+        calls = np.flatnonzero(found & given(self.field("turn_id")))
+        found[calls] = ~passed_over(
+            calls,
+            self.turn[calls],
+            self.t[calls],
+            self.field("latency_ms")[calls],
+            step=np.equal(self.field("step")[calls], True),
+            calls=given(self.field("tool_calls")[calls]),
+            error=self.failed[calls],
+        )
+        return found
+
+    @cached_property
+    def turn(self) -> Ints:
+        """A number for the session and turn_id of each event; -1 where it names no turn."""
+        codes, names = numbered(self.field("turn_id"))
+        return np.where(codes >= 0, self.session * len(names) + codes, -1)
+
+    @cached_property
+    def failed(self) -> Bools:
+        """Calls that failed, also those that were repeated."""
+        found = self.call.copy()
+        found[found] = given(self.field("error")[found])
+        return found
 
     @cached_property
     def error(self) -> Bools:
         """Responses that failed."""
-        found = self.response.copy()
-        found[found] = given(self.field("error")[found])
+        return self.response & self.failed
+
+    @cached_property
+    def partial(self) -> Bools:
+        """Answers that are not whole."""
+        found = self.answer.copy()
+        found[found] = np.equal(self.field("partial")[found], True)
         return found
 
     @cached_property
@@ -94,7 +132,7 @@ class Rows:
     @cached_property
     def user(self) -> Bools:
         """What a person did."""
-        return ~(self.response | self.idle | self.kind(VISIBILITY))
+        return ~(self.call | self.idle | self.kind(VISIBILITY))
 
     def _says(self, kind: str, field: str, value: str) -> Bools:
         found = self.kind(kind)

@@ -7,7 +7,7 @@ from functools import cached_property
 from llmtrack.analysis.interaction.attention import Gaps, gaps, pending
 from llmtrack.analysis.interaction.attribution import Taken, attribute
 from llmtrack.analysis.interaction.events import Rows
-from llmtrack.analysis.interaction.pairing import answered_by
+from llmtrack.analysis.interaction.pairing import Pairs, pairs
 from llmtrack.session.batch import Ints
 from llmtrack.session.cleaning import Cleaned
 
@@ -20,14 +20,19 @@ class Evidence:
         self.rows = Rows(cleaned)
 
     @cached_property
+    def pairs(self) -> Pairs:
+        """Prompts and the calls that answered them."""
+        return pairs(self.rows)
+
+    @property
     def response(self) -> Ints:
         """For each event that is a prompt the row of its response; -1 for all others."""
-        return answered_by(self.rows)
+        return self.pairs.response
 
     @cached_property
     def waiting_for(self) -> Ints:
         """After each event, how many prompts that will be answered are waiting."""
-        return pending(self.rows, self.response)
+        return pending(self.rows, self.pairs)
 
     @cached_property
     def gaps(self) -> Gaps:

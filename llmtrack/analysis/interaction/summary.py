@@ -7,18 +7,17 @@ from typing import Any, Final
 
 import numpy as np
 
+from llmtrack.analysis.interaction import events
 from llmtrack.analysis.interaction.attention import waiting_ms
 from llmtrack.analysis.interaction.attribution import counted
-from llmtrack.analysis.interaction.events import AWAY_FIELDS, Rows, at, first_fitting, given, total
+from llmtrack.analysis.interaction.events import Rows, at, first_fitting, given, total
 from llmtrack.analysis.interaction.evidence import Evidence
 from llmtrack.session.batch import Bools, Ints
 from llmtrack.session.cleaning import LATENCY, Cleaned
 from llmtrack.session.schema import CLICK, COPY, SCROLL
 from llmtrack.session.values import Floats, Objects
 
-FIELDS: Final = (
-    *AWAY_FIELDS, "scrollY", "page_height", "latency_ms", "error", "chat_session_id", "turn_id",
-)  # fmt: skip
+FIELDS: Final = (*events.FIELDS, "scrollY", "page_height")
 TEXT_FIELDS: Final = (*FIELDS, "text", "selected_text")
 
 REASK_MS: Final = 5 * 60 * 1000  # Hassan et al. 2013
@@ -33,7 +32,8 @@ def sessions(found: Evidence) -> dict[str, Any]:
 
     duration_s, waiting_s, active_s, reading_s, away_s (seconds; duration_s and away_s NaN without events and end);
     scroll_max_px, scroll_total_px, scroll_reversals, scroll_depth (0 to 1, NaN where no page height is known);
-    prompts, responses (answers that did not fail), errors, unanswered, chats, copies, clicks; latency_p50_ms (NaN
+    prompts, responses (answers that did not fail), partials (of these, those that are not whole), errors (turns in
+    which a call failed, also one that was repeated), unanswered, chats, copies, clicks; latency_p50_ms (NaN
     without any); idle (bool); exit_reason (one of EXIT_REASONS).
 
     What was read with TEXT_FIELDS gives also: selections (without those that were then copied), answer_copies and
@@ -60,7 +60,8 @@ def _counts(found: Evidence) -> dict[str, Any]:
     return {
         "prompts": _per_session(rows, rows.prompt, count),
         "responses": _per_session(rows, rows.answer, count),
-        "errors": _per_session(rows, rows.error, count),
+        "partials": _per_session(rows, rows.partial, count),
+        "errors": _per_session(rows, _failed_turns(found), count),
         "unanswered": _per_session(rows, rows.prompt & (found.response < 0), count),
         "chats": np.bincount(spoken, minlength=count),
         "copies": _per_session(rows, rows.kind(COPY), count),
@@ -68,6 +69,15 @@ def _counts(found: Evidence) -> dict[str, Any]:
         "latency_p50_ms": _medians(rows.session[known], latency[known], count),
         "idle": _per_session(rows, rows.goes, count) > 0,
     }
+
+
+def _failed_turns(found: Evidence) -> Bools:
+    """Prompts of which a call failed, also one that was repeated; and failed responses without a prompt."""
+    rows, prompt = found.rows, found.pairs.prompt
+    failed = rows.error & (prompt < 0)
+    owners = prompt[rows.failed]
+    failed[owners[owners >= 0]] = True
+    return failed
 
 
 def _medians(session: Ints, values: Floats, count: int) -> Floats:

@@ -57,7 +57,7 @@ def silences(found: Evidence) -> list[Silence | None]:
     away: after going idle, while the page was hidden, or over 30 s; paused: any other.
     """
     told = _told(found)
-    asked = {response: prompt for prompt, response in enumerate(found.response.tolist()) if response >= 0}
+    asked = dict(zip(found.pairs.ends.tolist(), found.pairs.begins.tolist(), strict=True))
     waiting = found.waiting_for.tolist()
     names: list[Silence | None] = []
     for here, at_s in enumerate(told.at_s):
@@ -156,7 +156,7 @@ class _Told(NamedTuple):
 
 def _told(found: Evidence) -> _Told:
     rows = found.rows
-    did = rows.last(~rows.response)  # a response arrives without anybody doing anything: who was idle still is
+    did = rows.last(~rows.call)  # a response arrives without anybody doing anything: who was idle still is
     said = rows.last(rows.prompt | rows.response)
     at_s = (rows.t - found.cleaned.sessions["start_ms"][0]) / 1000
     return _Told(at_s.tolist(), (at(rows.idle, did) | rows.hidden).tolist(), at(rows.response, said).tolist())

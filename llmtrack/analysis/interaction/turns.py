@@ -6,14 +6,15 @@ from typing import Any, Final
 
 import numpy as np
 
+from llmtrack.analysis.interaction import events
 from llmtrack.analysis.interaction.attribution import counted
-from llmtrack.analysis.interaction.events import AWAY_FIELDS, Rows, at, first_fitting, given, total
+from llmtrack.analysis.interaction.events import Rows, at, first_fitting, given, total
 from llmtrack.analysis.interaction.evidence import Evidence
 from llmtrack.session.batch import Bools, Ints
 from llmtrack.session.cleaning import LATENCY
 from llmtrack.session.values import Floats, Objects
 
-FIELDS: Final = (*AWAY_FIELDS, "latency_ms", "error", "chat_session_id", "turn_id")
+FIELDS: Final = events.FIELDS
 TEXT_FIELDS: Final = (*FIELDS, "text", "selected_text", "model")
 
 
@@ -21,8 +22,9 @@ def table(found: Evidence) -> dict[str, Any]:
     """A row a prompt, answered or not, and a row a response whose prompt is not there; by session and time.
 
     session (from 0), turn (1… within the session; 0 without a prompt), chat_session_id, turn_id, prompt_t, response_t
-    (epoch ms, NaN when missing), waited_s, latency_ms, answered, error (bool), reading_s (active time from the response
-    to the next prompt or the end), first_action_s (from an answer to the next event of the person) with
+    (epoch ms, NaN when missing), waited_s (each time that it was asked), latency_ms, answered, error, partial (bool),
+    attempts (times that it was answered, or tried), steps (calls of tools on the way), reading_s (active time from its
+    responses to the next prompt or the end), first_action_s (from an answer to the next event of the person) with
     first_action_censored (nothing came before the next prompt or the end, which is what first_action_s then measures),
     next ("prompt", "new_chat": a prompt in another chat, "left", or "open": the session still is), idle_first (went
     away before the next prompt or the end).
@@ -33,7 +35,7 @@ def table(found: Evidence) -> dict[str, Any]:
     rows = found.rows
     prompts = np.flatnonzero(rows.prompt)
     answers = found.response[prompts]
-    strays = np.setdiff1d(np.flatnonzero(rows.response), answers)
+    strays = np.flatnonzero(rows.response & (found.pairs.prompt < 0))
     prompt = np.append(prompts, np.full(len(strays), -1))
     reply = np.append(answers, strays)
     anchor = np.append(prompts, strays)
@@ -46,11 +48,15 @@ def table(found: Evidence) -> dict[str, Any]:
         values = rows.field(key)
         columns[key] = np.where(given(values[anchor]), values[anchor], values[last])
     prompt_t, response_t = _pick(rows.t, prompt), _pick(rows.t, reply)
-    columns |= {"prompt_t": prompt_t, "response_t": response_t, "waited_s": (response_t - prompt_t) / 1000}
+    columns |= {"prompt_t": prompt_t, "response_t": response_t, "waited_s": _waited_s(found, prompt)}
     columns["latency_ms"] = _pick(rows.field(LATENCY), reply)
     columns["answered"] = answered = at(rows.answer, reply)
     columns["error"] = at(rows.error, reply)
-    columns["reading_s"] = _reading_s(found, reply)
+    columns["partial"] = at(rows.partial, reply)
+    step = rows.call & ~rows.response & given(rows.field("tool_calls"))
+    columns["attempts"] = np.where(prompt >= 0, _of_turn(found, rows.call & ~step)[prompt], 1)
+    columns["steps"] = np.where(prompt >= 0, _of_turn(found, step)[prompt], 0)
+    columns["reading_s"] = _reading_s(found, prompt, reply)
     columns |= _first_action(found, answered, last)
     columns["next"] = _next(found, last)
     columns["idle_first"] = _idle_first(rows, last)
@@ -70,11 +76,29 @@ def _numbered(rows: Rows, prompt: Ints, anchor: Ints) -> Ints:
     return np.where(is_prompt, before - before[first] + is_prompt[first], 0)
 
 
-def _reading_s(found: Evidence, reply: Ints) -> Floats:
+def _of_turn(found: Evidence, calls: Bools) -> Ints:
+    """For each event that is a prompt how many of these calls belong to it."""
+    owner = found.pairs.prompt[calls]
+    return np.bincount(owner[owner >= 0], minlength=len(found.rows))
+
+
+def _waited_s(found: Evidence, prompt: Ints) -> Floats:
+    """All waits of a turn; NaN where it has no response."""
+    pairs, t = found.pairs, found.rows.t
+    owner = pairs.prompt[pairs.ends]
+    waited = np.full(len(t), np.nan)
+    waited[owner] = 0
+    np.add.at(waited, owner, (t[pairs.ends] - t[pairs.begins]) / 1000)
+    return _pick(waited, prompt)
+
+
+def _reading_s(found: Evidence, prompt: Ints, reply: Ints) -> Floats:
     silences = found.gaps
     read = silences.reading >= 0
-    read_ms = total(silences.reading[read], silences.active_ms()[read], len(found.rows))
-    return _pick(read_ms, reply) / 1000
+    of = silences.reading[read]
+    owner = np.where(found.pairs.prompt[of] >= 0, found.pairs.prompt[of], of)
+    read_ms = total(owner, silences.active_ms()[read], len(found.rows))
+    return np.where(reply >= 0, read_ms[np.where(prompt >= 0, prompt, reply)], np.nan) / 1000
 
 
 def _first_action(found: Evidence, answered: Bools, last: Ints) -> dict[str, Any]:

@@ -176,6 +176,8 @@ def _response(event: Event, data: Data, told: _Told) -> Sentence:
     model = _word(data, "model") or "the model"
     latency_ms = _number(data, "latency_ms")
     details = [f"in {duration(latency_ms / 1000)}"] if latency_ms is not None and latency_ms >= 0 else []
+    thinking_ms = _number(data, "thinking_ms")
+    details += [f"thought {duration(thinking_ms / 1000)}"] if thinking_ms is not None and thinking_ms >= 1000 else []
     text, error = _word(data, "text"), as_text(data.get("error"))
     sources = data.get("citations")
     cited = [many(len(sources), "source")] if isinstance(sources, list) and sources else []
@@ -184,8 +186,28 @@ def _response(event: Event, data: Data, told: _Told) -> Sentence:
         return broken._replace(body=f"{text.strip()}\n\n{error}", failed=True)
     if error is not None:
         return Sentence(f"{model} failed", error, ", ".join(details), failed=True)
-    whole = "answered" if data.get("partial") is not True else "answered until it was stopped"
-    return _spoken(f"{model} {whole}", text, details, cited)
+    if data.get("step") is True:
+        return _spoken(f"{model} called {_tools(data)}", text, details)
+    return _spoken(f"{model} {_ended(data)}", text, details, cited)
+
+
+def _tools(data: Data) -> str:
+    calls = data.get("tool_calls")
+    names = [as_text(name) or "" for name in calls] if isinstance(calls, list) else []
+    return ", ".join(filter(None, names)) or "a tool"
+
+
+def _ended(data: Data) -> str:
+    """How an answer ended, in a verb."""
+    again = " again" if data.get("regenerated") is True or (_number(data, "attempt") or 1) > 1 else ""
+    if data.get("partial") is not True:
+        return f"answered{again}"
+    reason = _word(data, "finish_reason")
+    if data.get("stopped") is True:
+        return f"answered{again} until it was stopped"
+    if data.get("refusal") is True:
+        return f"declined{again}"
+    return f"answered{again} in part ({reason})" if reason else f"answered{again} in part"
 
 
 def _spoken(sentence: str, text: str, before: list[str], after: Sequence[str] = ()) -> Sentence:

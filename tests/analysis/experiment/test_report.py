@@ -26,7 +26,8 @@ def session(user: str, group: str, **numbers: object) -> dict[str, object]:
     quiet = {
         "user_id": user, "model_group": group, "experiment_id": "e1", "device": "desktop", "browser": "Firefox",
         "os": "Linux", "open": False, "end_estimated": False, "duration_s": 60.0, "active_s": 30.0, "waiting_s": 5.0,
-        "away_s": 25.0, "scroll_max_px": 100.0, "scroll_depth": 0.5, "prompts": 1, "responses": 1, "errors": 0,
+        "away_s": 25.0, "scroll_max_px": 100.0, "scroll_depth": 0.5, "prompts": 1, "responses": 1,
+        "partials": 0, "errors": 0,
         "unanswered": 0, "chats": 1, "answer_copies": 0, "copied_responses": 0, "answer_selections": 0, "reasks": 0,
         "prompts_with_predecessor": 0, "idle": False, "exit_reason": "after_reading",
     }  # fmt: skip
@@ -52,6 +53,7 @@ def random_sessions(seed: int = 0, users: int = 300, copied: float = 0.0, slower
         prompts=prompts,
         responses=responses,
         errors=errors,
+        partials=0,
         answer_copies=copies,
         copied_responses=copies,
         prompts_with_predecessor=np.maximum(prompts - 1, 0),
@@ -129,6 +131,7 @@ HAND = pd.DataFrame(
         ("selections_per_response", 1, 5, 3, 4),
         ("reask_share", 1, 2, 3, 4),
         ("error_share", 1, 7, 3, 4),
+        ("partial_share", 0, 5, 3, 4),
         ("unanswered_share", 1, 7, 3, 4),
         ("bounce_share", 1, 4, 3, 4),
         ("silent_share", 1, 4, 3, 4),

@@ -21,15 +21,25 @@ Event = dict[str, Any]
 def pairs(events: list[Event]) -> dict[int, int]:
     """Responses and their prompts, as llmtrack pairs them."""
     found = Interaction(one({"session_id": "s", "start_time": START_MS, "events": events}, NOW).cleaned)
-    return {int(answer): prompt for prompt, answer in enumerate(found.response) if answer >= 0}
+    found_pairs = found.pairs
+    last = {prompt: int(answer) for prompt, answer in enumerate(found_pairs.response) if answer >= 0}
+    by_response = {at: int(prompt) for at, prompt in enumerate(found_pairs.prompt) if prompt >= 0}
+    assert last == {prompt: answer for answer, prompt in sorted(by_response.items())}
+    return by_response
 
 
 def expected(events: list[Event]) -> dict[int, int]:
-    """By turn_id where both have one, else the latest open prompt of the chat."""
+    """By turn_id where both have one, else the latest open prompt of the chat; later calls of a turn are its own."""
     turns = [event["data"]["turn_id"] for event in events]
     named = matched(events, turns, {})
     rest = matched(events, chats(events), named)
-    return named | {here: prompt for here, prompt in rest.items() if turns[here] is None or turns[prompt] is None}
+    found = named | {here: prompt for here, prompt in rest.items() if turns[here] is None or turns[prompt] is None}
+    for here, event in enumerate(events):
+        prompts = [at for at, each in enumerate(events) if each["type"] == "prompt" and turns[at] == turns[here]]
+        called = event["type"] == "model_response" and turns[here] is not None and here not in found
+        if called and len(prompts) == 1 and prompts[0] < here:
+            found[here] = prompts[0]
+    return found
 
 
 def matched(events: Sequence[Event], keys: Sequence[str | None], paired: Mapping[int, int]) -> dict[int, int]:

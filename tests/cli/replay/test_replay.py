@@ -413,7 +413,7 @@ ODD: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "an answer that was stopped": (
         document((2, "model_response", {"text": "So far", "partial": True})),
-        "the model answered until it was stopped  2 words\n          │ So far\n",
+        "the model answered in part  2 words\n          │ So far\n",
     ),
     "ended by the server": (
         document((1, "click", {}), end_time=T + 2000, ended_by="timeout"),
