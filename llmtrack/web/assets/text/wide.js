@@ -17,7 +17,7 @@ function measure(box) {
   if (overflows) {
     frame.dataset.wide = "";
     box.tabIndex = 0;
-    box.setAttribute("role", "region");
+    box.setAttribute("role", "group"); // a landmark for each would be too many
     box.setAttribute("aria-label", box.nodeName === "PRE" ? "Code, scrolls sideways" : "Table, scrolls sideways");
   } else {
     delete frame.dataset.wide;
