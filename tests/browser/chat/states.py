@@ -218,7 +218,7 @@ def deleted(page: Page, server: ChatServer) -> None:
 def found_nothing(page: Page, server: ChatServer) -> None:
     _list(page, server)
     page.get_by_role("searchbox").fill("nothing like it")
-    expect(page.get_by_text("No chat holds")).to_be_visible()
+    expect(page.get_by_text("No chat with")).to_be_visible()
 
 
 @state

@@ -146,3 +146,51 @@ def test_leaving_a_chat_in_the_middle_of_an_answer_leaves_the_next_one_clean(cha
     expect(ask(chat, "two")).to_contain_text("Hello, world.")
     expect(chat.locator(".turn")).to_have_count(1)
     expect(button(chat, "Send")).to_be_visible()
+
+
+def test_a_chat_is_renamed_in_the_list(chat: Page, server: ChatServer) -> None:
+    server.save("old", "A dull title", *told("hello"))
+    chat.goto(f"{server.url}/chat/old")
+    link = chat.get_by_role("link", name="A dull title")
+    link.focus()
+    link.press("F2")
+    field = chat.get_by_label("New name of “A dull title”")
+    expect(field).to_be_focused()
+    field.fill("A <b>fine</b> one")
+    field.press("Enter")
+    expect(chat.get_by_role("link", name="A <b>fine</b> one")).to_be_focused()
+    expect(chat).to_have_title("A <b>fine</b> one")
+    assert server.chats["old"]["title"] == "A <b>fine</b> one"
+    chat.get_by_text("A <b>fine</b> one").first.hover()
+    button(chat, "Rename “A <b>fine</b> one”").click()
+    chat.keyboard.type("Given up")
+    chat.keyboard.press("Escape")
+    assert server.chats["old"]["title"] == "A <b>fine</b> one"
+
+
+def test_a_name_that_cannot_be_kept_goes_back(chat: Page, server: ChatServer) -> None:
+    server.save("old", "As it was", *told("hello"))
+    chat.reload()
+    chat.get_by_role("link", name="As it was").focus()
+    del server.chats["old"]
+    chat.get_by_role("link", name="As it was").press("F2")
+    chat.keyboard.type("Another")
+    chat.keyboard.press("Enter")
+    expect(chat.get_by_text("The chat could not be renamed.")).to_be_visible()
+    expect(chat.get_by_role("link", name="As it was")).to_be_visible()
+
+
+def test_chats_are_found_by_title_and_text(chat: Page, server: ChatServer) -> None:
+    server.save("a", "About apples", *told("Which are red?", "Many are."))
+    server.save("b", "About pears", *told("Which are green?", "Most are."))
+    chat.reload()
+    search = chat.get_by_role("searchbox")
+    search.fill("red?")
+    expect(chat.locator(".chat-title")).to_have_text(["About apples"])
+    search.fill("most")
+    expect(chat.locator(".chat-title")).to_have_text(["About pears"])
+    search.fill("plums & <b>")
+    expect(chat.get_by_text("No chat with “plums & <b>”.")).to_be_visible()
+    expect(chat.locator(".chat")).to_have_count(0)
+    search.press("Escape")
+    expect(chat.locator(".chat-title")).to_have_count(2)

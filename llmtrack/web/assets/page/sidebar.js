@@ -98,7 +98,7 @@ export class Sidebar {
     this.#search.parentElement?.toggleAttribute("hidden", !found && !words);
     const nothing = byId("nothing-found", HTMLParagraphElement);
     nothing.hidden = found > 0 || !words;
-    nothing.textContent = `No chat holds “${words}”.`;
+    nothing.textContent = `No chat with “${words}”.`;
   }
 
   /** @param {SavedChat} chat */

@@ -61,7 +61,7 @@ function withSources(selection) {
   if (!all.length) return null;
   const part = range.cloneContents();
   [...part.querySelectorAll("x-formula")].forEach((formula, index) => {
-    formula.replaceWith(sourceOf(all[index]) ?? formula.textContent ?? "");
+    formula.replaceWith(el("span", { class: "source" }, sourceOf(all[index]) ?? formula.textContent ?? ""));
   });
   const box = el("div", { class: "off-screen" }, part);
   document.body.append(box); // only what is laid out has line breaks in its innerText

@@ -48,6 +48,7 @@ export class Question {
     fit();
     box.focus();
     box.setSelectionRange(box.value.length, box.value.length);
+    form.scrollIntoView({ block: "nearest" });
   }
 
   /** @param {KeyboardEvent} event */
