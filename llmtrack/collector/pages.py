@@ -30,6 +30,7 @@ def page_routes(settings: Settings, access: Access) -> Blueprint:
             "index.html",
             experiment=experiment,
             user_id=user_id,
+            token=access.page_token(user_id),
             provider=group.provider,
             respect_signals=settings.privacy.respect_signals,
             unsaved=not settings.privacy.save_chats,

@@ -111,7 +111,6 @@ interface Window {
   katex: Katex;
   llmtrack: {
     sessionId: string | null;
-    token?: string;
     start(settings?: Settings): void;
     track(type: string, data?: any): void;
     optOut(): void;

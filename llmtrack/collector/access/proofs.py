@@ -53,6 +53,7 @@ class Access:
         self._known_as = known_as
         self._users = Signer(secret, **_signing("llmtrack.user"))
         self._sessions = TimestampSigner(secret, **_signing("llmtrack.session"))
+        self._pages = TimestampSigner(secret, **_signing("llmtrack.page"))
         self._admin_token = admin_token.get_secret_value() if admin_token else ""
         self._ingest_key = ingest_key.get_secret_value() if ingest_key else ""
         self._token_age_s = token_age_s
@@ -87,6 +88,21 @@ class Access:
     def sign(self, session_id: str) -> str:
         """The token that goes with a session id: when it was made, and a signature of both."""
         return self._sessions.sign(session_id).decode().removeprefix(f"{session_id}.")
+
+    def page_token(self, user_id: str) -> str:
+        """What the chat page says with each question: that it was served to this user.
+
+        The first two tabs of a browser that opens them at once get a user each, and one cookie in the end. It opens
+        nothing but the log of the user's own visits.
+        """
+        return self._pages.sign(user_id).decode()
+
+    def _served_to(self, user_id: object, token: str | None) -> bool:
+        whole = (token or "").encode("utf-8", "replace")
+        try:
+            return self._pages.unsign(whole, max_age=int(self._token_age_s)) == str(user_id).encode()
+        except (SignatureExpired, BadSignature):
+            return False
 
     def is_writer(self, request: Request) -> bool:
         """Whether the ingest key comes with the request: a server that writes for its own users."""
@@ -156,13 +172,16 @@ class Access:
     def may_log(self, request: Request, session: Mapping[str, Any], token: str | None) -> bool:
         """Whether a chat turn may be logged in the session: its user's cookie, its token or the ingest key.
 
-        The id is enough where a session was started without a secret, by a simple client or another writer.
+        The token may also be that of the page on which the visit takes place. The id is enough where a session was
+        started without a secret, by a simple client or another writer.
         """
         session_id = session["session_id"]
         user_id, is_new = self.user(request)
         if not is_new and user_id == session.get("user_id"):
             return True
         if self.is_writer(request) or self._signed(session_id, token or _bearer(request), self._token_age_s):
+            return True
+        if self._served_to(session.get("user_id"), token):
             return True
         return not str(session.get("start_proof")).startswith(SECRET)
 

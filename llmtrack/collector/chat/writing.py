@@ -14,7 +14,7 @@ from llmtrack.turn.thinking import Said
 
 KEEPALIVE_S = 15  # proxies cut connections that are silent for longer, often after 30 or 60 s
 SAVE_EVERY_S = 1
-LEFT_S = 60  # an answer that nobody reads any more is stopped after this long
+LEFT_S = 600  # an answer whose readers all left is written on for this long; they may look at it in the saved chat
 
 log = logging.getLogger("llmtrack")
 

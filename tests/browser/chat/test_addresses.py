@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-from playwright.sync_api import BrowserContext, Page, expect
+from playwright.sync_api import Page, expect
 
 from tests.browser.chat.reader import ask, ask_slowly, button, session_id, told
-from tests.browser.chat.server import ChatServer, Reply
+from tests.browser.chat.server import ChatServer
 
 
 def test_a_chat_gets_its_address_with_its_first_question(chat: Page, server: ChatServer) -> None:
@@ -178,14 +176,3 @@ def test_a_lost_connection_is_picked_up_again(chat: Page, server: ChatServer) ->
     expect(answer).to_have_attribute("data-state", "done")
     expect(answer).to_contain_text("Half of an answer.")
     expect(answer.get_by_role("alert")).to_have_count(0)
-
-
-def test_two_first_tabs_send_the_proof_of_their_own_visits(
-    new_context: Callable[..., BrowserContext], server: ChatServer
-) -> None:
-    page = new_context().new_page()
-    page.add_init_script("addEventListener('DOMContentLoaded', () => (window.llmtrack.token = 'a proof'))")
-    page.goto(server.url)
-    server.plan(Reply())
-    expect(ask(page)).to_contain_text("Hello")
-    assert server.queries[0]["token"] == "a proof"

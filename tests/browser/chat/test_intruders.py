@@ -13,6 +13,7 @@ from werkzeug.serving import make_server
 from llmtrack.collector import create_app
 from llmtrack.collector.access.proofs import COOKIE
 from llmtrack.collector.models.client import ChatClient
+from llmtrack.collector.models.reading import Piece
 from llmtrack.config import Group, Settings
 from llmtrack.store.database.chats import Chats
 from llmtrack.store.database.sessions import Store
@@ -40,10 +41,10 @@ CITED = [
 class Hostile(ChatClient):
     """A model that was told what to say."""
 
-    def stream(self, group: Group, messages: list[dict[str, str]]) -> Generator[Delta]:
+    def complete(self, group: Group, call: dict[str, Any]) -> Generator[Piece]:
         for at in range(0, len(SCRIPTS), 9):
-            yield Delta(SCRIPTS[at : at + 9], model=SCRIPTS[:200])
-        yield Delta("", citations=tuple(Citation(**cited) for cited in CITED))
+            yield Piece(None, Delta(SCRIPTS[at : at + 9], model=SCRIPTS[:200]))
+        yield Piece(None, Delta("", citations=tuple(Citation(**cited) for cited in CITED)), done=True)
 
 
 @pytest.fixture

@@ -231,7 +231,22 @@ def test_a_stranger_who_knows_a_visit_logs_nothing_in_it(collector: Browser, sto
         assert (answer.status, answer.json["tracked"]) == (200, False)
         assert answer.json["notice"] == "Not tracked: this visit is somebody else's."
         assert store.find(visit["session_id"])["events"] == []
-    assert stranger.post("/query", {**question, "token": start(collector).json["token"]}).json["tracked"] is False
+    own, age = cookie.value.partition(".")[0], {"hours": 49}
+    with time_machine.travel(datetime.now(UTC) - timedelta(**age), tick=False):
+        stale = Access("for tests only").page_token(own)
+    for wrong in (
+        start(collector).json["token"],
+        Access("for tests only").page_token("another user"),
+        Access("for tests only").page_token(""),
+        Access("another key").page_token(own),
+        Access("for tests only").sign(own),
+        stale,
+    ):
+        assert stranger.post("/query", {**question, "token": wrong}).json["tracked"] is False
+    page = Access("for tests only").page_token(own)
+    assert stranger.post("/query", {**question, "token": page}).json["tracked"] is True
+    assert stranger.get("/api/chats/chat-1").json["messages"][0]["text"] == "Why?"  # the stranger's own chat
+    store.sessions.update_one({}, {"$set": {"events": []}})
     for writer, more, headers in (
         (collector, {}, {}),
         (Browser(collector.base), {"token": visit["token"]}, {}),

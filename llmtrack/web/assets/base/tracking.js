@@ -9,9 +9,9 @@ const tracker = () => window.llmtrack;
 /** The id of this visit, or null when it is not tracked. */
 export const trackingSessionId = () => tracker()?.sessionId ?? null;
 
-/** What a question says of the visit. The token proves that it is ours, where another tab has changed the cookie. */
+/** What a question says of the visit. The token proves to whom this page was served, whatever cookie another tab has got. */
 export function visit() {
-  const token = tracker()?.token;
+  const { token } = document.documentElement.dataset;
   return { trackingSessionId: trackingSessionId(), ...(token ? { token } : {}) };
 }
 
