@@ -69,7 +69,7 @@ class Record:
         return " ".join(filter(None, [self._untracked, *self.notices])) or None
 
     def _find_owner(self) -> None:
-        self._untracked = ""
+        self._untracked, self._awaited = "", False
         if not self._session_id:
             self._untracked = f"Not tracked: no {self._named_by} was given."
             return
@@ -79,6 +79,7 @@ class Record:
             if self._chats and self._saved:
                 self._not_saved(error)
             self.owner = {"session_id": self._session_id} if is_session_id(self._session_id) else {}
+        self._awaited = not self.owner
         if not self.owner:
             self._untracked = f"Not tracked: no session {self._session_id[:SHOWN_ID]!r} was started."
         elif not self._may_log(self.owner):
@@ -140,13 +141,13 @@ class Record:
             self._find_owner()
         if self.owner:
             self._store_all([])
-        return bool(self.owner) or not self._unlogged
+        return bool(self.owner) or not self._awaited
 
     def _log(self, kind: str, t: int, data: dict[str, Any], once: str | None = None) -> None:
         data = storable({**data, "chat_session_id": self._chat_session_id})
         event = Logged(once, {"t": t, "type": kind, "data": data})
         if not self.tracked:
-            self._unlogged = [*self._unlogged, event] if self._session_id and not self.owner else []
+            self._unlogged = [*self._unlogged, event] if self._awaited else []
             return
         self._store_all([event])
 
