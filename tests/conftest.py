@@ -7,6 +7,7 @@ import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import mongomock
 import pytest
 from pymongo import WriteConcern
@@ -16,6 +17,7 @@ from llmtrack.store.database import embedded
 from llmtrack.store.database.sessions import Store
 from tests.quick import MONGOMOCK, SERVER, is_quick
 
+QUICK, QUICK_EXAMPLES = "quick", 20  # hypothesis invents as many where a test does not say how many
 TEST_MONGODB_URI = os.environ.get("LLMTRACK_TEST_MONGODB_URI")
 
 
@@ -87,11 +89,17 @@ def store(mongodb_uri: str) -> Iterator[Store]:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--quick", action="store_true", help="only tests that need no server, browser or process")
+    parser.addoption(f"--{QUICK}", action="store_true", help="only tests that need no server, browser or process")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    hypothesis.settings.register_profile(QUICK, max_examples=QUICK_EXAMPLES)
+    if config.getoption(QUICK):
+        hypothesis.settings.load_profile(QUICK)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    if config.getoption("quick"):
+    if config.getoption(QUICK):
         quick = [item for item in items if is_quick(item)]
         config.hook.pytest_deselected(items=[item for item in items if item not in set(quick)])
         items[:] = quick

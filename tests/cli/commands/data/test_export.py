@@ -29,9 +29,9 @@ def documents() -> list[Document]:
     return samples(users=60)
 
 
-@pytest.fixture
-def source(documents: list[Document]) -> str:
-    return as_jsonl(Path("visits.jsonl"), documents)
+@pytest.fixture(scope="module")
+def source(documents: list[Document], tmp_path_factory: pytest.TempPathFactory) -> str:
+    return as_jsonl(tmp_path_factory.mktemp("samples") / "visits.jsonl", documents)
 
 
 def exported(name: str, source: str, *words: str) -> Ran:
@@ -213,12 +213,12 @@ def test_a_file_that_is_there_is_replaced_with_force_only(source: str) -> None:
 
 @pytest.mark.parametrize("ending", ["csv", "jsonl", "parquet"])
 def test_a_broken_run_leaves_no_file(source: str, monkeypatch: pytest.MonkeyPatch, ending: str) -> None:
-    def breaks(self: Sessions, *_: Any) -> Any:
-        yield next(original(self, "sessions"))
+    def breaks(self: Sessions, report: Any) -> Any:
+        yield next(original(self, report))
         raise KeyboardInterrupt
 
-    original = Sessions.tables
-    monkeypatch.setattr(Sessions, "tables", breaks)
+    original = Sessions.parts
+    monkeypatch.setattr(Sessions, "parts", breaks)
     assert run("export", "sessions", "--source", source, "--out", f"half.{ending}").code == 130
     assert [path.name for path in Path().iterdir() if "half" in path.name] == []
 

@@ -41,9 +41,9 @@ def documents() -> list[Document]:
     return samples()
 
 
-@pytest.fixture
-def source(documents: list[Document]) -> str:
-    return as_jsonl(Path("sessions.jsonl"), documents)
+@pytest.fixture(scope="module")
+def source(documents: list[Document], tmp_path_factory: pytest.TempPathFactory) -> str:
+    return as_jsonl(tmp_path_factory.mktemp("samples") / "sessions.jsonl", documents)
 
 
 def found(*words: str) -> dict[str, Any]:
