@@ -15,7 +15,7 @@ from playwright.sync_api import Locator, Page, ViewportSize, expect, sync_playwr
 
 from tests.browser.chat.reader import DESK, PHONE, told
 from tests.browser.chat.server import ChatServer, Reply, serve
-from tests.browser.conftest import ARGUMENTS, CHROMIUM
+from tests.browser.driving import launch_chromium
 
 TABLET: ViewportSize = {"width": 820, "height": 1100}
 ZOOMED: ViewportSize = {"width": 320, "height": 256}  # 1280 by 1024 at 400 %
@@ -241,7 +241,7 @@ def main(folder: Path, names: list[str]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     sizes = {"phone": PHONE, "tablet": TABLET, "desk": DESK, "zoomed": ZOOMED}
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        browser = launch_chromium(playwright)
         for name in names or STATES:
             for width, size in sizes.items():
                 with serve() as server:
