@@ -11,6 +11,7 @@ from typing import Any
 import bson
 import pytest
 
+from llmtrack.sample import plan
 from llmtrack.sample import visits as sample
 from llmtrack.sample.texts import topics
 from llmtrack.session.schema import EVENT_TYPES
@@ -50,7 +51,7 @@ def test_same_seed_and_now_give_the_same_bytes(documents: list[dict[str, Any]]) 
 
 def test_a_later_now_moves_the_visits_and_changes_nothing_else(documents: list[dict[str, Any]]) -> None:
     later = list(sample.sessions(now=NOW + timedelta(days=40)))
-    past = slice(0, -sample.OPEN)
+    past = slice(0, -plan.OPEN)
     assert [d["model_group"] for d in later[past]] == [d["model_group"] for d in documents[past]]
     assert [len(d["events"]) for d in later[past]] == [len(d["events"]) for d in documents[past]]
 
@@ -71,13 +72,13 @@ def test_a_person_stays_in_one_group(documents: list[dict[str, Any]]) -> None:
 
 def test_all_visits_lie_in_the_three_weeks_before_now(documents: list[dict[str, Any]]) -> None:
     starts = [d["start_time"] for d in documents if isinstance(d["start_time"], datetime)]
-    assert NOW - timedelta(days=sample.DAYS + 1) < min(starts) < NOW - timedelta(days=sample.DAYS - 1)
-    assert max(event["t"] for d in documents[-sample.OPEN :] for event in d["events"]) < NOW.timestamp() * 1000
+    assert NOW - timedelta(days=plan.DAYS + 1) < min(starts) < NOW - timedelta(days=plan.DAYS - 1)
+    assert max(event["t"] for d in documents[-plan.OPEN :] for event in d["events"]) < NOW.timestamp() * 1000
     assert all(d["end_time"] < NOW for d in documents if isinstance(d["end_time"], datetime))
 
 
-@pytest.mark.parametrize("group", sample.GROUPS, ids=lambda group: group.name)
-def test_each_group_shows_what_was_planted(documents: list[dict[str, Any]], group: sample.Group) -> None:
+@pytest.mark.parametrize("group", plan.GROUPS, ids=lambda group: group.name)
+def test_each_group_shows_what_was_planted(documents: list[dict[str, Any]], group: plan.Group) -> None:
     responses = events(documents, "model_response", group.name)
     answered = [data for data in responses if "text" in data]
     assert statistics.median(data["latency_ms"] for data in answered) == pytest.approx(group.latency_ms, rel=0.1)
@@ -130,8 +131,8 @@ def test_what_other_writers_do_wrong_is_there_in_known_amounts(documents: list[d
     responses = [data["turn_id"] for data in events(documents, "model_response")]
     assert {data["turn_id"] for data in events(documents, "prompt")} - set(responses)  # unanswered
     assert any("error" in data for data in events(documents, "model_response"))
-    assert sum(d["end_time"] is None for d in documents[: -sample.OPEN]) > 10
-    assert all(d["end_time"] is None for d in documents[-sample.OPEN :])
+    assert sum(d["end_time"] is None for d in documents[: -plan.OPEN]) > 10
+    assert all(d["end_time"] is None for d in documents[-plan.OPEN :])
 
 
 def test_the_texts_are_readable_questions_and_answers() -> None:

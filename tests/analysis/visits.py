@@ -7,13 +7,14 @@ from datetime import UTC, datetime
 from functools import cache
 from typing import Any
 
+from llmtrack.sample import plan
 from llmtrack.sample import visits as sample
 from llmtrack.session.cleaning import Cleaned, clean
 from llmtrack.session.columns import Columns
 
 NOW = datetime(2026, 11, 22, 16, 30, tzinfo=UTC)
 START_MS = 1_793_000_000_000  # three weeks before
-WEIGHTS = {sample.EXPERIMENT: {group.name: 1.0 for group in sample.GROUPS}}
+WEIGHTS = {plan.EXPERIMENT: {group.name: 1.0 for group in plan.GROUPS}}
 
 Document = dict[str, Any]
 

@@ -16,10 +16,10 @@ from typing import Any, Final
 
 from llmtrack.errors import LlmtrackError
 from llmtrack.session.document import Document
+from llmtrack.store.archive.completion import Moved, complete, tidy
 from llmtrack.store.archive.folder import Folder, Step, nothing, open_folder
 from llmtrack.store.archive.lease import LEASE_S, Lease, check_clock
 from llmtrack.store.archive.manifest import Manifest, Part, Record, State
-from llmtrack.store.archive.move import Moved, complete, tidy
 from llmtrack.store.archive.part import ROW_GROUP_BYTES, ROW_GROUP_SESSIONS, Row, Writer, open_part, readable, rows
 from llmtrack.store.archive.registry import Registry, location
 from llmtrack.store.archive.verify import open_manifest

@@ -9,7 +9,6 @@ read the database first and count it once.
 
 from __future__ import annotations
 
-import re
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable
@@ -25,9 +24,10 @@ from bson.raw_bson import RawBSONDocument
 from llmtrack.errors import LlmtrackError
 from llmtrack.session.filters import Filters
 from llmtrack.session.tally import Broken
+from llmtrack.store.archive.completion import Moved, complete, note_deletion, tidy
 from llmtrack.store.archive.deletion import RAW, delete_unchanged
-from llmtrack.store.archive.folder import LOCK, Folder, Step, nothing
-from llmtrack.store.archive.lease import CLOCK_S, LEASE_S, Lease, check_clock
+from llmtrack.store.archive.folder import Folder, Step, nothing
+from llmtrack.store.archive.lease import LEASE_S, Lease, check_clock
 from llmtrack.store.archive.manifest import Manifest
 from llmtrack.store.archive.part import (
     PART_BYTES,
@@ -35,7 +35,6 @@ from llmtrack.store.archive.part import (
     ROW_GROUP_SESSIONS,
     Row,
     Writer,
-    damage,
     lookup,
     rows,
 )
@@ -43,11 +42,10 @@ from llmtrack.store.archive.registry import Registry
 from llmtrack.store.archive.selection import Candidate, Selection
 from llmtrack.store.database.continuation import split
 from llmtrack.store.database.sessions import Store
-from llmtrack.store.sources.source import EVERYTHING, MANIFEST
+from llmtrack.store.sources.source import EVERYTHING
 
 MONTHS_AT_ONCE: Final = 4  # parts that are being written; each holds up to a row group in memory
 TIMES_READING: Final = 5  # a run takes about so many times as long as reading (benchmarks/archive.py)
-_OURS: Final = re.compile(r"month=[\d-]+/[._]{0,2}part-[^/]+\.(parquet|ids)(\.writing)?")
 
 
 @dataclass(frozen=True)
@@ -62,25 +60,6 @@ class Order:
     part_bytes: int = PART_BYTES
     row_group_sessions: int = ROW_GROUP_SESSIONS
     lease_s: float = LEASE_S
-
-
-@dataclass
-class Moved:
-    """What a run did. Sessions that were archived already are deleted only; late ones stay in the database."""
-
-    sessions: int = 0
-    events: int = 0
-    bytes: int = 0
-    parts: int = 0
-    deleted: int = 0
-    late: int = 0
-    conflicts: list[str] = field(default_factory=list)
-    unreadable: Broken = field(default_factory=Broken)
-    cleaned: list[str] = field(default_factory=list)
-    foreign: list[str] = field(default_factory=list)
-    completed: int = 0  # parts of an earlier run
-    stopped: str | None = None
-    seconds: float = 0.0
 
 
 def run(
@@ -145,45 +124,6 @@ def plan(
         found.months[candidate.month] = found.months.get(candidate.month, 0) + 1
     found.seconds = (time.monotonic() - began) * TIMES_READING
     return found
-
-
-def tidy(folder: Folder, moved: Moved, now: datetime) -> None:
-    """Remove what killed runs left: files that no manifest names. Files that are not llmtrack's are left and noted."""
-    manifest = Manifest(folder)
-    latest = manifest.latest()
-    if latest is not None and (latest - now).total_seconds() > CLOCK_S:
-        raise LlmtrackError(
-            f"{folder.at(MANIFEST)!r} was last written at {latest:%Y-%m-%d %H:%M} UTC, which is in the future.",
-            "Set this machine's clock; nothing was moved.",
-        )
-    named = {MANIFEST, LOCK} | manifest.files
-    for path in folder.files():
-        if path not in named:
-            if _OURS.fullmatch(path):
-                folder.remove(path)
-            (moved.cleaned if _OURS.fullmatch(path) else moved.foreign).append(path)
-
-
-def complete(
-    store: Store, folder: Folder, lease: Lease, clock: Callable[[], datetime], moved: Moved, step: Step = nothing
-) -> None:
-    """Delete from the database what parts of a killed run hold. A session that is gone already was deleted by it."""
-    manifest = Manifest(folder)
-    for state in [state for state in manifest.parts.values() if state.pending]:
-        if wrong := damage(folder, state.part):
-            raise LlmtrackError(f"{folder.at(wrong[0])}.", "Nothing was deleted from the database.")
-        live = (row for row in rows(folder, state.part) if row.number not in state.dropped)
-        deleted = delete_unchanged(store, live, lease, step)
-        _note_deletion(manifest, state.part.path, deleted.sessions, deleted.changed, clock(), step)
-        moved.completed += 1
-        moved.deleted += deleted.sessions
-        moved.late += len(deleted.changed)
-
-
-def _note_deletion(manifest: Manifest, path: str, sessions: int, drops: list[int], at: datetime, step: Step) -> None:
-    dropped = [{"path": path, "rows": sorted(drops)}] if drops else []
-    manifest.add({"record": "deleted", "path": path, "sessions": sessions, "drops": dropped}, at)
-    step("deletion recorded")
 
 
 class _Month:
@@ -297,7 +237,7 @@ class _Run:
         if self.folder.size(part.path) != part.bytes:
             raise LlmtrackError(f"{self.folder.at(part.path)!r} went away.", "Nothing of it was deleted.")
         deleted = delete_unchanged(self.store, rows(self.folder, part), self.lease, self.step)
-        _note_deletion(
+        note_deletion(
             self.manifest, part.path, deleted.sessions, deleted.changed + deleted.gone, self.clock(), self.step
         )
         self.moved.deleted += deleted.sessions

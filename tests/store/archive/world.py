@@ -12,8 +12,9 @@ from typing import Any
 import bson
 
 from llmtrack.errors import UnknownSession
+from llmtrack.store.archive.completion import Moved
 from llmtrack.store.archive.folder import open_folder
-from llmtrack.store.archive.move import Moved, Order, run
+from llmtrack.store.archive.move import Order, run
 from llmtrack.store.database.sessions import Store
 from llmtrack.store.sources.archive import ArchiveSource
 from llmtrack.store.sources.mongo import MongoSource

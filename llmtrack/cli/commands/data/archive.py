@@ -18,8 +18,9 @@ from llmtrack.errors import LlmtrackError, UsageError
 
 if TYPE_CHECKING:
     from llmtrack.session.tally import Broken
+    from llmtrack.store.archive.completion import Moved
     from llmtrack.store.archive.folder import Folder
-    from llmtrack.store.archive.move import Moved, Order
+    from llmtrack.store.archive.move import Order
     from llmtrack.store.database.sessions import Store
 
 
@@ -76,9 +77,10 @@ def archive(
     """
     from llmtrack.config import load_settings
     from llmtrack.session.filters import Filters
+    from llmtrack.store.archive.completion import Moved
     from llmtrack.store.archive.folder import open_folder
     from llmtrack.store.archive.lease import LeaseTaken
-    from llmtrack.store.archive.move import Moved, Order
+    from llmtrack.store.archive.move import Order
 
     folder = open_folder(to)
     if verify:

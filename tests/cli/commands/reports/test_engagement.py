@@ -15,7 +15,7 @@ import pytest
 from llmtrack.store.database.sessions import Store
 from tests.cli.commands.reports.reading import Document, as_bson, as_jsonl, bare, plain, run, samples, terminal
 
-PLANTED = {  # by sample.GROUPS, and what follows: slow answers make people wait, more turns make visits long
+PLANTED = {  # by plan.GROUPS, and what follows: slow answers make people wait, more turns make visits long
     ("deep-70b", "prompts_per_session"): "higher",
     ("deep-70b", "active_s"): "higher",
     ("deep-70b", "waiting_s"): "higher",

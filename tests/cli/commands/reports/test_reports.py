@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from llmtrack.sample import visits as sample
+from llmtrack.sample import plan
 from llmtrack.store.database.sessions import Store
 from tests.analysis.visits import NOW, samples, turn, visit
 from tests.cli.commands.reports.reading import Ran, as_bson, as_jsonl, run
@@ -20,7 +20,7 @@ from tests.cli.commands.reports.reading import Ran, as_bson, as_jsonl, run
 COMMANDS = ("queries", "dropoff", "chats", "health")
 AS_OF = ("--as-of", "2026-11-22T16:30Z")
 CONFIGURED = "".join(
-    f'[[experiments.{sample.EXPERIMENT}.groups]]\nname = "{group.name}"\nmodel = "m"\n' for group in sample.GROUPS
+    f'[[experiments.{plan.EXPERIMENT}.groups]]\nname = "{group.name}"\nmodel = "m"\n' for group in plan.GROUPS
 )
 KEYS = {
     "queries": ["prompts", "responses", "prior", "rows"],
