@@ -17,11 +17,13 @@ from llmtrack.session.schema import (
     COPY,
     IDLE_AFTER_S,
     MODEL_RESPONSE,
+    NAVIGATION,
     NEW_CHAT,
     PROMPT,
     SCHEMA_VERSION,
     SCROLL,
     SELECTION,
+    VISIBILITY,
 )
 
 _AGAIN = ("{} Shorter, please.", "Again: {}", "I meant: {}", "{} With an example, please.")
@@ -74,6 +76,7 @@ class Visit:
         if self.chat is None:
             self.chat = f"chat_{rng.getrandbits(48):012x}"
             if any(event["type"] == PROMPT for event in self.events):
+                self.act(NAVIGATION, {"page_url": f"{_PAGE}#{self.chat}", "previous_url": _PAGE})
                 self.act(NEW_CHAT, {"chat_session_id": self.chat})
         questions = self.questions()
         turn, text, again = next(questions), "", False
@@ -81,7 +84,9 @@ class Visit:
         for k in range(count):
             again = k > 0 and rng.random() < group.reask
             if k > 0 and rng.random() < 0.1:  # away for a while; who asks again does so within 5 min
+                self.act(VISIBILITY, {"visibility": "hidden"})
                 self.pause(60, 200 if again else 500)
+                self.act(VISIBILITY, {"visibility": "visible"})
             if k > 0 and not again:
                 turn = next(questions)
             text = rng.choice(_AGAIN).format(turn.question) if again else turn.question
