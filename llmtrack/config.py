@@ -23,6 +23,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from llmtrack.errors import UsageError
 from llmtrack.session.pseudonym import MIN_KEY, pseudonym
+from llmtrack.session.rules import Rules
 from llmtrack.session.schema import SILENT_AFTER_S
 from llmtrack.session.validated import Name
 
@@ -233,6 +234,12 @@ class Settings(BaseSettings):
     experiment: str | None = Field(default=None, description="For visits that name none; default: the first")
     experiments: dict[str, Experiment] = Field(default_factory=dict)
     sources: dict[str, AnySource] = Field(default_factory=dict, description="Data of other applications, by name")
+    failed_answer: list[str] = Field(default=[], description="Patterns of answers that are failures stored as texts")
+
+    @property
+    def rules(self) -> Rules:
+        """What reading makes of this writer's sessions."""
+        return Rules(failed_answer=tuple(self.failed_answer))
 
     @classmethod
     def settings_customise_sources(
@@ -244,6 +251,16 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         return init_settings, env_settings, _Toml(settings_cls)
+
+    @field_validator("failed_answer")
+    @classmethod
+    def _patterns(cls, value: list[str]) -> list[str]:
+        for pattern in value:
+            try:
+                re.compile(pattern)
+            except re.error as error:
+                raise ValueError(f"{pattern!r} is no regular expression: {error}") from None
+        return value
 
     @field_validator("allowed_origins")
     @classmethod

@@ -11,7 +11,7 @@ from llmtrack.config import Settings, load_settings
 from llmtrack.errors import UsageError
 from llmtrack.session import moments
 from llmtrack.session.batch import without_bots
-from llmtrack.session.cleaning import Cleaned, clean
+from llmtrack.session.cleaning import Cleaned, clean, needed
 from llmtrack.store.sources.open import Filters, Source, open_source
 
 if TYPE_CHECKING:
@@ -96,13 +96,13 @@ class Sessions:
         What could not be read is told with the last one.
         """
         waiting: Cleaned | None = None
-        for batch in self.source.batches(self.filters, fields):
+        for batch in self.source.batches(self.filters, needed(fields, self.settings.rules)):
             if waiting is not None:
                 yield waiting
             bots = 0
             if not self.filters.with_bots:
                 batch, bots = without_bots(batch)
-            waiting = clean(batch, self.now)
+            waiting = clean(batch, self.now, self.settings.rules)
             if bots:
                 waiting = replace(waiting, excluded={**waiting.excluded, "bots": bots})
         if waiting is not None:

@@ -1,13 +1,14 @@
 """Cleaning: what a session is, whatever wrote it.
 
-In this order, each step counted: duplicates; order of time; clocks that disagree, then events out of range; negative
-latencies; sessions without an end; chats that begin late. The counts are part of every report.
+In this order, each step counted: duplicates; two clocks in one session; order of time; clocks that disagree with the
+start, then events before it; answers before their prompts; sessions without an end; latencies and failures.
+The counts are part of every report.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, NamedTuple
@@ -15,21 +16,27 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from llmtrack.errors import LlmtrackError
+from llmtrack.session.answers import mend
 from llmtrack.session.batch import DATA, Batch, Bools, Ints
-from llmtrack.session.clocks import late_chats, placed
+from llmtrack.session.clocks import NEAR_MS, align, start_offset
 from llmtrack.session.columns import Columns, of_kind
 from llmtrack.session.document import Document, environment, unusable
+from llmtrack.session.events import Events
+from llmtrack.session.order import settle, sort
+from llmtrack.session.repeats import repeats
+from llmtrack.session.rules import PLAIN, Rules
 from llmtrack.session.schema import CHAT, SILENT_AFTER_S
+from llmtrack.session.series import first_and_last
 from llmtrack.session.tally import Broken
-from llmtrack.session.values import Floats, number
+from llmtrack.session.values import Floats
 
-NEAR_MS: Final = 5 * 60 * 1000  # clocks this close agree
 OPEN_MS: Final = SILENT_AFTER_S * 1000
-LATENCY: Final = "latency_ms"
+BREATH_MS: Final = 1_000  # clocks of one visit differ by this at least: no repair worth a word
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _NAMES: Final = ("session_id", "user_id", "model_group", "experiment_id")
-_KINDS: Final = {"viewport_height_px": float, "automation": bool, "start_ms": float, "end_ms": float}
+_KINDS: Final = {"viewport_height_px": float, "automation": bool}
+_ORDER: Final = (CHAT, "turn_id")  # what the order of events hangs on
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,73 +103,98 @@ class Visit(NamedTuple):
         return self.cleaned.repaired
 
 
-def clean(batch: Batch, now: datetime) -> Cleaned:
+def needed(fields: Iterable[str] | None, rules: Rules = PLAIN) -> tuple[str, ...] | None:
+    """These data fields and those that cleaning itself looks at (None: whole data objects)."""
+    more = ("error", "text") if rules.failed_answer else ()
+    return None if fields is None else tuple(dict.fromkeys((*fields, *_ORDER, *more)))
+
+
+def clean(batch: Batch, now: datetime, rules: Rules = PLAIN) -> Cleaned:
     """The sessions of one batch, cleaned. `now` (aware) decides which sessions are open."""
     excluded, repaired = Counter(batch.broken), Counter[str]()
-    sessions, session, t = len(batch.counts), _session_of(batch), batch.t
-    again, gaps = _numbered(batch, session)
-    again |= _twins(batch, session)
-    duplicates = np.bincount(session[again], minlength=sessions)
-    rows = np.flatnonzero(~again) if again.any() else np.arange(len(t))
-    session, t = session[rows], t[rows]
-    order, inversions = _order(session, t, sessions)
-    rows, t = rows[order], t[order]
-
+    events, sessions = Events.of(batch), len(batch.counts)
     start, end = np.array(batch.sessions["start_ms"]), np.array(batch.sessions["end_ms"])
-    first_t, _ = _first_and_last(t, session, sessions)
+    again, gaps = repeats(batch, events.session)
+    duplicates = np.bincount(events.session[again], minlength=sessions)
+    if again.any():
+        events.take(~again)
+    ahead, counts = align(events, start)
+    repaired.update(counts)
+    inversions = sort(events)
+
+    first_t, _ = first_and_last(events.t, events.session, sessions)
     unplaced = np.isnan(start)
     start = np.where(unplaced, first_t, start)
     backwards = end < start
     end[backwards] = np.nan
-    offset = _clock_offset(t, session, start, first_t)
+    offset = start_offset(events.t, events.session, start, first_t)
     if offset.any():
-        t = t - offset[session]
-    outside = (t < start[session] - NEAR_MS) | (t > end[session] + NEAR_MS)
-    dropped = np.bincount(session[outside], minlength=sessions)
+        events.t = events.t - offset[events.session]
+    outside = events.t < start[events.session] - NEAR_MS
+    dropped = np.bincount(events.session[outside], minlength=sessions)
     if outside.any():
-        rows, session, t = rows[~outside], session[~outside], t[~outside]
+        events.take(~outside)
+    start, early = _begun(events, start)
 
-    data = _taken(batch, rows)
-    if LATENCY in data or DATA in data:  # else nobody knows how many there are
-        repaired["negative_latency"] = _mend_latencies(data)
-    counts = np.bincount(session, minlength=sessions)
-    endless = np.isnan(end)
-    _, last_t = _first_and_last(t, session, sessions)
-    end = np.where(endless, last_t, end)
-    end_estimated = endless & ~np.isnan(end)
-    still = endless & (np.where(counts > 0, last_t, start) > _ms(now) - OPEN_MS)
-
-    if CHAT in data or DATA in data:  # else nobody knows whose first prompt it is
-        late = late_chats(batch.types, batch.type_codes[rows], session, t, data)
-        repaired["chat_begun_late"] = len(late)
-        if late:
-            order, t = placed(late, t)
-            rows, data = rows[order], {key: values[order] for key, values in data.items()}
+    end, end_estimated, still, ignored = _ended(events, batch.sessions, start, end, _ms(now))
+    repaired.update(settle(events))
+    stored = np.bincount(events.session, minlength=sessions)
+    data = events.data()
+    repaired.update(mend(events, data, rules))
 
     excluded.update(duplicates=int(duplicates.sum()), out_of_range=int(dropped.sum()))
     repaired.update(
         inversions=int(inversions.sum()),
         clock_shifted=int(np.count_nonzero(offset)),
-        end_estimated=int(end_estimated.sum()),
+        end_estimated=int((end_estimated & ~ignored).sum()),
         start_estimated=int(unplaced.sum()),
+        start_after_first_event=early,
         end_before_start=int(backwards.sum()),
+        end_before_last_event=int(ignored.sum()),
     )
-    table = {key: np.array(values, dtype=_KINDS.get(key, object)) for key, values in batch.sessions.items()}
+    named = {key: values for key, values in batch.sessions.items() if key not in ("last_activity_ms", "ended")}
+    table = {key: np.array(values, dtype=_KINDS.get(key, object)) for key, values in named.items()}
     table |= {
         "start_ms": start,
         "end_ms": end,
         "end_estimated": end_estimated,
         "open": still,
-        "clock_shifted": offset != 0,
-        "clock_offset_ms": offset,
-        "events": counts,
+        "clock_shifted": (ahead + offset) != 0,
+        "clock_offset_ms": ahead + offset,
+        "events": stored,
         "n_gaps": gaps,
         "duplicates": duplicates,
         "inversions": inversions,
         "out_of_range": dropped,
     }
-    codes, pos = batch.type_codes[rows], batch.pos[rows]
-    return Cleaned(table, session, pos, t, codes, batch.types, data, dict(excluded), dict(repaired))
+    pos = batch.pos[events.rows]
+    return Cleaned(
+        table, events.session, pos, events.t, events.codes, events.types, data, dict(excluded), dict(repaired)
+    )
+
+
+def _begun(events: Events, start: Floats) -> tuple[Floats, int]:
+    """The start of each session, no later than its first event; how many began more than a breath before theirs."""
+    first_t, _ = first_and_last(events.t, events.session, events.sessions)
+    return np.fmin(start, first_t), int((first_t < start - BREATH_MS).sum())
+
+
+def _ended(
+    events: Events, sessions: dict[str, Any], start: Floats, end: Floats, now_ms: float
+) -> tuple[Floats, Bools, Bools, Bools]:
+    """The end of each session, whether it is an estimate, whether the session is open, and whether its end was none.
+
+    An end before later events is none: a reload or a change of the model wrote it, and the visit went on.
+    """
+    _, last_t = first_and_last(events.t, events.session, events.sessions)
+    active = sessions.get("last_activity_ms", np.full(len(end), np.nan))
+    last_t = np.fmax(last_t, np.where(active > start, active, np.nan))
+    ignored = last_t > end + BREATH_MS
+    endless = np.isnan(end) | ignored
+    found = np.where(endless, last_t, np.fmax(end, last_t))
+    closed = sessions.get("ended", np.zeros(len(end), dtype=bool))
+    still = endless & ~closed & (np.where(np.isnan(last_t), start, last_t) > now_ms - OPEN_MS)
+    return found, endless & ~np.isnan(found), still, ignored
 
 
 def join(parts: Sequence[Cleaned]) -> Cleaned:
@@ -191,13 +223,13 @@ def join(parts: Sequence[Cleaned]) -> Cleaned:
     )
 
 
-def one(document: Document, now: datetime) -> Visit:
+def one(document: Document, now: datetime, rules: Rules = PLAIN) -> Visit:
     """One session document, cleaned as all others are. Raises LlmtrackError when it is no session."""
     if reason := unusable(document):
         raise LlmtrackError(f"This document is no session: {reason.replace('_', ' ')}.")
     columns = Columns(None)
     columns.add(document)
-    cleaned = clean(columns.batch(), now)
+    cleaned = clean(columns.batch(), now, rules)
     row = {key: values.tolist()[0] for key, values in cleaned.sessions.items()}
     start = row["start_ms"]
     session: dict[str, Any] = {key: row[key] for key in _NAMES}
@@ -209,96 +241,6 @@ def one(document: Document, now: datetime) -> Visit:
         for t, code, data in zip(cleaned.t.tolist(), cleaned.type_codes.tolist(), cleaned.data[DATA], strict=True)
     ]
     return Visit(session, events, cleaned)
-
-
-def _session_of(batch: Batch) -> Ints:
-    return np.repeat(np.arange(len(batch.counts)), batch.counts)
-
-
-def _first_and_last(t: Floats, session: Ints, sessions: int) -> tuple[Floats, Floats]:
-    """First and last t of each session, NaN for one without events."""
-    counts = np.bincount(session, minlength=sessions)
-    after = np.cumsum(counts)
-    some = counts > 0
-    first, last = np.full((2, sessions), np.nan)
-    first[some] = t[(after - counts)[some]]
-    last[some] = t[after[some] - 1]
-    return first, last
-
-
-def _numbered(batch: Batch, session: Ints) -> tuple[Bools, Ints]:
-    """Events whose n an earlier one of the session has; and per session the n up to its largest that never arrived."""
-    again = np.zeros(len(session), dtype=bool)
-    rows = np.flatnonzero(~np.isnan(batch.n))
-    session, n = session[rows], batch.n[rows]
-    again[rows] = repeated = _repeated(session, n)
-    largest = np.zeros(len(batch.counts))
-    np.maximum.at(largest, session, n)
-    return again, largest.astype(np.int64) - np.bincount(session[~repeated], minlength=len(largest))
-
-
-def _twins(batch: Batch, session: Ints) -> Bools:
-    """Events without n that an earlier one of the session equals in t, type and data."""
-    again = np.zeros(len(session), dtype=bool)
-    rows = np.flatnonzero(batch.same)
-    again[rows] = _repeated(session[rows], batch.same[rows].astype(np.float64))
-    return again
-
-
-def _repeated(session: Ints, key: Floats) -> Bools:
-    """Entries whose key an earlier entry of the session has. Sorts only the sessions whose keys do not rise."""
-    again = np.zeros(len(key), dtype=bool)
-    rows = _unsorted(session, key, strictly=True)
-    order = rows[np.lexsort((key[rows], session[rows]))]
-    again[order[1:]] = (key[order[1:]] == key[order[:-1]]) & (session[order[1:]] == session[order[:-1]])
-    return again
-
-
-def _unsorted(session: Ints, key: Floats, *, strictly: bool = False) -> Ints:
-    """The entries of those sessions in which a key is less than the one before it, or `strictly` equal to it."""
-    back = key[1:] <= key[:-1] if strictly else key[1:] < key[:-1]
-    back &= session[1:] == session[:-1]
-    if not back.any():
-        return np.empty(0, dtype=np.int64)
-    unsorted = np.zeros(session[-1] + 1, dtype=bool)
-    unsorted[session[1:][back]] = True
-    return np.flatnonzero(unsorted[session])
-
-
-def _order(session: Ints, t: Floats, sessions: int) -> tuple[Ints, Ints]:
-    """The order by session and t, stable; how often t steps back in each session."""
-    order = np.arange(len(t))
-    rows = _unsorted(session, t)
-    order[rows] = rows[np.lexsort((t[rows], session[rows]))]
-    back = (t[1:] < t[:-1]) & (session[1:] == session[:-1])
-    return order, np.bincount(session[1:][back], minlength=sessions)
-
-
-def _clock_offset(t: Floats, session: Ints, start: Floats, first_t: Floats) -> Floats:
-    """By how much to move the sessions of which no event lies near the start; 0 for the others."""
-    near = np.zeros(len(start), dtype=bool)
-    near[session[np.abs(t - start[session]) <= NEAR_MS]] = True
-    return np.where(near | np.isnan(first_t), 0.0, first_t - start)
-
-
-def _taken(batch: Batch, rows: Ints) -> dict[str, Any]:
-    """The data of these rows; the batch's own columns where nothing was left out or moved."""
-    if len(rows) == len(batch.t) and (rows[1:] > rows[:-1]).all():
-        return dict(batch.data)
-    return {key: values[rows] for key, values in batch.data.items()}
-
-
-def _mend_latencies(data: dict[str, Any]) -> int:
-    """Negative latencies become missing; how many there were. Changes `data`, not the arrays in it."""
-    if LATENCY in data:
-        negative = data[LATENCY] < 0
-        data[LATENCY] = np.where(negative, np.nan, data[LATENCY])
-        return int(negative.sum())
-    data[DATA] = objects = data[DATA].copy()
-    rows = [row for row, each in enumerate(objects) if LATENCY in each and number(each[LATENCY]) < 0]
-    for row in rows:
-        objects[row] = {key: value for key, value in objects[row].items() if key != LATENCY}
-    return len(rows)
 
 
 def _ms(moment: datetime) -> float:

@@ -21,6 +21,7 @@ from llmtrack.session.times import epoch_ms, times
 from llmtrack.session.values import Floats, Objects, number, numbers, texts
 
 _EVENT_IDS: Final = ("id", "_id", "event_id", "uuid")  # where other writers keep an event's own id
+_ENDED: Final = ("ended", "closed", "completed", "complete", "finished", "inactive")  # what a `status` says then
 _NO_OBJECT: Final = ("not an object",)  # stands for the type of an event that is none
 
 
@@ -151,16 +152,19 @@ def _session(document: Document) -> tuple[Any, ...]:
         where.get("automation") is True,
         epoch_ms(document.get("start_time")),
         epoch_ms(document.get("end_time")),
+        epoch_ms(document.get("last_activity")),
+        str(document.get("status")).lower() in _ENDED,
     )
 
 
 def _session_columns(sessions: list[tuple[Any, ...]]) -> dict[str, list[str] | Floats | Ints]:
     named = ("session_id", *NAMES, *ENVIRONMENT)
-    columns = list(zip(*sessions, strict=True)) or [()] * (len(named) + 4)
+    columns = list(zip(*sessions, strict=True)) or [()] * (len(named) + 6)
     found: dict[str, Any] = {key: names(values, UNKNOWN) for key, values in zip(named, columns, strict=False)}
-    height, automation, start, end = columns[len(named) :]
+    height, automation, start, end, active, ended = columns[len(named) :]
     found |= {"viewport_height_px": numbers(height), "automation": np.array(automation, dtype=bool)}
-    return found | {"start_ms": numbers(start), "end_ms": numbers(end)}
+    found |= {"start_ms": numbers(start), "end_ms": numbers(end), "last_activity_ms": numbers(active)}
+    return found | {"ended": np.array(ended, dtype=bool)}
 
 
 def _unnamed(sessions: list[tuple[Any, ...]]) -> Counter[str]:

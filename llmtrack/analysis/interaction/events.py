@@ -11,7 +11,8 @@ import numpy as np
 from llmtrack.analysis.interaction.attempts import passed_over
 from llmtrack.session.batch import Bools, Ints
 from llmtrack.session.cleaning import Cleaned
-from llmtrack.session.schema import ACTIVITY, COPY, IDLE_AFTER_S, MODEL_RESPONSE, PROMPT, SELECTION, VISIBILITY
+from llmtrack.session.schema import ACTIVITY, COPY, ERROR, IDLE_AFTER_S, MODEL_RESPONSE, PROMPT, SELECTION, VISIBILITY
+from llmtrack.session.series import chats, following, last, numbered
 from llmtrack.session.values import Floats, Objects
 
 IDLE: Final = "idle"
@@ -58,8 +59,8 @@ class Rows:
 
     @cached_property
     def call(self) -> Bools:
-        """Whatever models answered: responses, steps to tools, and attempts that were repeated."""
-        return self.kind(MODEL_RESPONSE)
+        """Whatever models answered: responses, steps to tools, attempts that were repeated, events that are an error."""
+        return self.kind(MODEL_RESPONSE) | self.kind(ERROR)
 
     @cached_property
     def response(self) -> Bools:
@@ -88,7 +89,7 @@ class Rows:
         """Calls that failed, also those that were repeated."""
         found = self.call.copy()
         found[found] = given(self.field("error")[found])
-        return found
+        return found | self.kind(ERROR)
 
     @cached_property
     def error(self) -> Bools:
@@ -146,15 +147,11 @@ class Rows:
 
     @cached_property
     def chat(self) -> Ints:
-        """A number for the chat of each event (equal numbers of different sessions are different chats).
+        """A number for the chat of each event, by the rule of `series.chats`; `chats` has the names.
 
-        An event that names no chat belongs to the last one named before it in its session, else to the first one
-        named; where no chat is named at all there is one chat, -1. `chats` has the names.
+        Equal numbers of different sessions are different chats.
         """
-        codes, _ = self._named_chats
-        source = self.last(codes >= 0)
-        source = np.where(source >= 0, source, self.next(codes >= 0))
-        return np.where(source >= 0, codes[source], -1)
+        return chats(self._named_chats[0], self.session)
 
     @cached_property
     def chats(self) -> Objects:
@@ -167,18 +164,11 @@ class Rows:
 
     def last(self, mask: Bools) -> Ints:
         """For each event the last one in `mask` at or before it in its session; -1 without one."""
-        if not len(mask):
-            return np.empty(0, dtype=np.int64)
-        row = np.maximum.accumulate(np.where(mask, np.arange(len(mask)), -1))
-        return np.where((row >= 0) & (self.session[row] == self.session), row, -1)
+        return last(mask, self.session)
 
     def next(self, mask: Bools) -> Ints:
         """For each event the first one in `mask` after it in its session; -1 without one."""
-        end = len(mask)
-        row = np.where(mask, np.arange(end), end)
-        row = np.append(np.minimum.accumulate(row[::-1])[::-1], end)[1:]
-        inside = np.minimum(row, max(end - 1, 0))
-        return np.where((row < end) & (self.session[inside] == self.session), row, -1)
+        return following(mask, self.session)
 
 
 def total(session: Ints, values: Floats, count: int) -> Floats:
@@ -205,17 +195,3 @@ def first_fitting(fits: Sequence[Bools], names: Sequence[str]) -> Objects:
 def given(values: Objects) -> Bools:
     """Where an object column has a value."""
     return np.asarray(np.not_equal(values, _NOTHING), dtype=bool)
-
-
-def numbered(values: Objects) -> tuple[Ints, Objects]:
-    """A number for each different value, -1 for None; and the values of the numbers, last the None of -1."""
-    numbers = _Numbers({None: -1})
-    codes = np.fromiter(map(numbers.__getitem__, values.tolist()), dtype=np.int64, count=len(values))
-    del numbers[None]
-    return codes, np.array([*numbers, None], dtype=object)
-
-
-class _Numbers(dict[Any, int]):
-    def __missing__(self, key: Any) -> int:
-        self[key] = number = len(self) - 1  # None is one of them
-        return number

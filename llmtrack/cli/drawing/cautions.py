@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
 
@@ -36,7 +37,14 @@ _REASONS = {  # one and several; other reasons show as they are called
     "clock_shifted": ("clock that disagreed", "clocks that disagreed"),
     "chat_begun_late": ("chat that began after its first prompt", "chats that began after their first prompt"),
     "negative_latency": ("negative latency", "negative latencies"),
+    "answer_before_prompt": ("answer dated before its prompt", "answers dated before their prompts"),
+    "start_after_first_event": ("start after its first event", "starts after their first event"),
+    "end_before_last_event": ("end before later events", "ends before later events"),
+    "clock_moved_seconds": ("server's clock some seconds off", "servers' clocks some seconds off"),
+    "failed_answer": ("failure stored as an answer", "failures stored as answers"),
+    "question_not_stored": ("failed question that was not stored", "failed questions that were not stored"),
 }
+_HOURS = re.compile(r"clock_moved_([+-])(.+)h")  # one reason for each number of hours
 
 
 class Noted(Protocol):
@@ -70,6 +78,9 @@ def counted(reason: str, count: int) -> str:
     >>> counted("duplicates", 1), counted("event_without_t", 2)
     ('1 duplicate event', '2 events without t')
     """
+    if hours := _HOURS.fullmatch(reason):
+        way = "ahead" if hours[1] == "+" else "behind"
+        return many(count, f"writer's clock {hours[2]} h {way}", f"writers' clocks {hours[2]} h {way}")
     one, more = _REASONS.get(reason, (reason.replace("_", " "),) * 2)
     return many(count, one, more)
 

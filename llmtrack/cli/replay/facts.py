@@ -48,6 +48,11 @@ _REPAIRS = {
     "end_estimated": "no end was recorded: it ends at its last event",
     "start_estimated": "no start was recorded: it starts at its first event",
     "end_before_start": "its end lay before its start and is ignored",
+    "end_before_last_event": "its end lies before later events and is none: it ends at its last event",
+    "start_after_first_event": "it begins with its first event, which was before the recorded start",
+    "answer_before_prompt": "answers that were dated before their prompts follow them",
+    "clock_moved_seconds": "the server's clock was some seconds off: what it wrote is moved",
+    "question_not_stored": "a failure's question was not stored: it is told without a text",
 }
 
 

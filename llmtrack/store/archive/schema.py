@@ -21,6 +21,7 @@ from llmtrack.session.document import Document, device, environment
 from llmtrack.session.ids import name, unnamed
 from llmtrack.session.values import Floats
 
+_SIGNS: Final = frozenset({"last_activity", "status"})  # of life, as other writers leave them
 FIELDS: Final = (*sorted(NUMBERS), *sorted(TEXTS))  # of an event's data; the others are JSON in `other`
 TIME: Final = pa.timestamp("us", tz="UTC")
 SESSION_FIELDS: Final = ("session_id", *NAMES, *ENVIRONMENT)
@@ -120,6 +121,7 @@ def _irregular(documents: Sequence[Document], batch: Batch) -> Bools:
     odd = (batch.same != 0) | ~_exact(batch.t) | ~whole
     session: Ints = np.repeat(np.arange(sessions), batch.counts)[odd]
     irregular |= np.array([any(unnamed(document.get(key)) for key in NAMES) for document in documents], dtype=bool)
+    irregular |= np.array([not _SIGNS.isdisjoint(document) for document in documents], dtype=bool)
     found: Bools = irregular | (np.bincount(session, minlength=sessions) > 0)
     return found
 

@@ -211,6 +211,8 @@ def _batch(sessions: pa.Table, events: pa.Array, fields: tuple[str, ...]) -> Bat
             "automation": _bools(sessions, "automation"),
             "start_ms": _ms(sessions, "start_time"),
             "end_ms": _ms(sessions, "end_time"),
+            "last_activity_ms": np.full(len(counts), np.nan),  # a session that has one is read from its document
+            "ended": np.zeros(len(counts), dtype=bool),
         },
         counts=counts,
         pos=np.arange(len(struct)) - np.repeat(first, counts),

@@ -219,7 +219,17 @@ def _both(query: Document, also: Document) -> Document:
 
 
 def _projection(fields: Iterable[str]) -> dict[str, int]:
-    session = ("session_id", *NAMES, "start_time", "end_time", "part", "ended_by", "event_count")
+    session = (
+        "session_id",
+        *NAMES,
+        "start_time",
+        "end_time",
+        "part",
+        "ended_by",
+        "event_count",
+        "last_activity",
+        "status",
+    )
     where = ("device", "bot", "browser", "os", "viewport.height", "automation")
     event = ("t", "type", "n", *(f"data.{field}" for field in fields))
     names = (*session, *(f"environment.{key}" for key in where), *(f"events.{key}" for key in event))

@@ -48,9 +48,10 @@ def replay(
 
     now = scope.now
     wanted = scope.filters(now)
-    with open_source(scope.source, load_settings()) as source:
+    settings = load_settings()
+    with open_source(scope.source, settings) as source:
         document = choose(source, session, wanted)
-    visit = one(document, now)
+    visit = one(document, now, settings.rules)
     chosen = _chosen(visit, from_, to, only, output.quiet)
     if visit.events and not chosen:
         events = many(len(visit.events), "event")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from llmtrack.cli.drawing.cautions import remarks
+from llmtrack.cli.drawing.cautions import cleaning, remarks
 from llmtrack.cli.drawing.formats import Column, Format, emit
 from llmtrack.cli.drawing.listing import WIDE, fitting, shortened
 from llmtrack.cli.drawing.numbers import many
@@ -80,10 +80,14 @@ def sessions(
         "sort": sort.value,
         "matched": matched,
         "unreadable": tally.unreadable,
+        "excluded": tally.excluded,
+        "repaired": tally.repaired,
         "sessions": [{key: row[key] for key in KEYS} for row in rows],
     }
     if rows or output.format is not Format.table:
         emit(rows, columns, document, format=output.format, out=output.out)
+    for line in cleaning(tally.excluded, tally.repaired):
+        note(line.plain, output.quiet)
     if rows:
         more = "" if len(rows) == matched else "; all with --limit 0"
         note(f"{len(rows):,} of {many(matched, 'session')}{more}. Play one: llmtrack replay ID", output.quiet)
