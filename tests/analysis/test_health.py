@@ -57,7 +57,7 @@ def _lost(rng: random.Random, document: Document) -> Document:
 
 def _out_of_range(rng: random.Random, document: Document) -> Document:
     if rng.random() < 0.2:
-        document["events"][-1]["t"] += 40 * 60_000
+        document["events"][0]["t"] -= 40 * 60_000
     return document
 
 

@@ -54,7 +54,9 @@ def test_newest_first_twenty_at_most_and_how_many_there_are(
 ) -> None:
     out, err = run(capsys)
     assert len(out.splitlines()) == 22
-    assert err == f"20 of {len(documents)} sessions; all with --limit 0. Play one: llmtrack replay ID\n"
+    *cleaned, shown = err.splitlines()
+    assert shown == f"20 of {len(documents)} sessions; all with --limit 0. Play one: llmtrack replay ID"
+    assert {line.split(":")[0] for line in cleaned} <= {"Left out", "Repaired"}
     starts = [row["start_time"] for row in rows(capsys, "--limit", "0")]
     assert len(starts) == len(documents)
     assert starts == sorted(starts, reverse=True)
@@ -141,6 +143,8 @@ def test_json_has_stable_keys(capsys: pytest.CaptureFixture[str], store: Store) 
         "sort": "start",
         "matched": 1,
         "unreadable": {},
+        "excluded": {"duplicates": 0, "out_of_range": 0},
+        "repaired": {key: 0 for key in document["repaired"]},
         "sessions": [
             {
                 **dict.fromkeys(KEYS, 0),
