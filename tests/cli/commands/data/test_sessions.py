@@ -144,7 +144,7 @@ def test_json_has_stable_keys(capsys: pytest.CaptureFixture[str], store: Store) 
         "matched": 1,
         "unreadable": {},
         "excluded": {"duplicates": 0, "out_of_range": 0},
-        "repaired": {key: 0 for key in document["repaired"]},
+        "repaired": dict.fromkeys(document["repaired"], 0),
         "sessions": [
             {
                 **dict.fromkeys(KEYS, 0),
