@@ -187,12 +187,12 @@ def _ended(
     An end before later events is none: a reload or a change of the model wrote it, and the visit went on.
     """
     _, last_t = first_and_last(events.t, events.session, events.sessions)
-    active = sessions.get("last_activity_ms", np.full(len(end), np.nan))
+    active = np.asarray(sessions["last_activity_ms"], dtype=np.float64)
     last_t = np.fmax(last_t, np.where(active > start, active, np.nan))
     ignored = last_t > end + BREATH_MS
     endless = np.isnan(end) | ignored
     found = np.where(endless, last_t, np.fmax(end, last_t))
-    closed = sessions.get("ended", np.zeros(len(end), dtype=bool))
+    closed = np.asarray(sessions["ended"], dtype=bool)
     still = endless & ~closed & (np.where(np.isnan(last_t), start, last_t) > now_ms - OPEN_MS)
     return found, endless & ~np.isnan(found), still, ignored
 
