@@ -59,7 +59,7 @@ class Rows:
 
     @cached_property
     def call(self) -> Bools:
-        """Whatever models answered: responses, steps to tools, attempts that were repeated, events that are an error."""
+        """Whatever models answered: responses, steps to tools, attempts that were repeated, events `error`."""
         return self.kind(MODEL_RESPONSE) | self.kind(ERROR)
 
     @cached_property

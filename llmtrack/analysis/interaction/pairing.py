@@ -8,7 +8,6 @@ import numpy as np
 
 from llmtrack.analysis.interaction.events import Rows, given
 from llmtrack.session.batch import Ints
-from llmtrack.session.series import numbered
 
 
 class Pairs(NamedTuple):
