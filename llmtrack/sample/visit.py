@@ -84,9 +84,9 @@ class Visit:
         for k in range(count):
             again = k > 0 and rng.random() < group.reask
             if k > 0 and rng.random() < 0.1:  # away for a while; who asks again does so within 5 min
-                self.act(VISIBILITY, {"visibility": "hidden"})
+                self.act(VISIBILITY, {"visibility_state": "hidden"})
                 self.pause(60, 200 if again else 500)
-                self.act(VISIBILITY, {"visibility": "visible"})
+                self.act(VISIBILITY, {"visibility_state": "visible"})
             if k > 0 and not again:
                 turn = next(questions)
             text = rng.choice(_AGAIN).format(turn.question) if again else turn.question
