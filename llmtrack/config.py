@@ -213,6 +213,8 @@ class Settings(BaseSettings):
 
     mongodb_uri: SecretStr | None = Field(default=None, validation_alias="MONGODB_URI")
     database: str | None = Field(default=None, description="Database; default: the URI's, else llm_experiment")
+    collection: Name = Field(default="sessions", description="The collection that holds the visits")
+    chats_collection: Name = Field(default="chats", description="The collection that holds saved chats")
     data_dir: Path = Field(default_factory=lambda: user_data_path("llmtrack"))
     embedded_linger_s: float = Field(default=60, ge=0, description="The embedded server outlives its last user")
     secret_key: SecretStr | None = Field(default=None, description="Signs cookies and tokens; default: made once")

@@ -28,9 +28,9 @@ def reading(scope: Scope) -> Iterator[Sessions]:
 
 def open_store(settings: Settings, database: str | None) -> Store:
     """The database named, else that of the settings; it answers. Raises StoreUnavailable."""
-    from llmtrack.store.database.sessions import Store, connect
+    from llmtrack.store.database.sessions import connect, store_at
 
-    store = Store(database, settings.database) if database else connect(settings)
+    store = store_at(database, settings) if database else connect(settings)
     try:
         store.ping()
     except BaseException:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -201,7 +201,7 @@ def _marks(events: pd.DataFrame, question: Question) -> Marks:
 def _hold(conditions: Sequence[Condition], events: pd.DataFrame, rows: Ints) -> Bools:
     holds = np.ones(len(rows), dtype=np.bool_)
     for condition in conditions:
-        holds &= _holds(condition, _field(events, condition.field, rows))
+        holds &= _holds(condition, _nested(events, condition.field, rows))
     return holds
 
 
@@ -215,6 +215,25 @@ def _field(events: pd.DataFrame, name: str, rows: Ints | slice = slice(None)) ->
         f'The frames were read without the field "{name}".',
         f'Read them with fields=["{name}"]; needed_fields() names all that a funnel needs.',
     )
+
+
+def _nested(events: pd.DataFrame, name: str, rows: Ints) -> pd.Series:
+    """A data field of some events; a dotted one as it is called, else down the objects that it names."""
+    root, *path = name.split(".")
+    if not path:
+        return _field(events, name, rows)
+    whole = _field(events, name, rows) if name in events or DATA in events else None
+    found = _field(events, root, rows).map(lambda value: _below(value, path))
+    return found if whole is None else whole.where(whole.notna(), found)
+
+
+def _below(value: Any, path: Sequence[str]) -> Any:
+    """What lies under a path; of a list what lies under each of its members."""
+    if not path:
+        return value
+    if isinstance(value, list):
+        return [_below(member, path) for member in value]
+    return _below(value.get(path[0]), path[1:]) if isinstance(value, dict) else None
 
 
 def _holds(condition: Condition, values: pd.Series) -> Bools:

@@ -24,6 +24,7 @@ OPERATORS: Final = ("!=", ">=", "<=", "=", ">", "<", "~")  # two characters firs
 MAX_STEPS: Final = 12  # the matching keeps a set of steps in 16 bits, and two bits are taken
 
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+_WRITTEN = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?")  # a number as programs write it
 _QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"', re.DOTALL)
 _EVENTS: Final = ("*", "visit", *EVENT_TYPES, "any other event name")
 
@@ -47,7 +48,10 @@ class StepError(UsageError):
 
 
 class Condition(NamedTuple):
-    """One test of a data field: a number is compared as a number, text as text, a missing field as empty text."""
+    """One test of a data field: a number is compared as a number, text as text, a missing field as empty text.
+
+    A dotted field lies in the objects of the data: `meta.lang`.
+    """
 
     field: str
     operator: str
@@ -59,19 +63,28 @@ class Condition(NamedTuple):
         return float(self.value) if _NUMBER.fullmatch(self.value) else None
 
     def holds(self, value: Any) -> bool:
-        """Whether a field's value passes; `!=` is the negation of `=`, a comparison with no number is false."""
+        """Whether a field's value passes, or any member of a list.
+
+        `!=` is the negation of `=`, a comparison with no number is false.
+        """
+        if self.operator == "!=":
+            return not self._replace(operator="=").holds(value)
+        if isinstance(value, list):
+            return any(map(self.holds, value)) if value else self.holds(None)
         if self.operator == "~":
             return re.search(self.value, _text(value)) is not None
-        if self.operator in ("=", "!="):
-            return self._equals(value) == (self.operator == "=")
+        if self.operator == "=":
+            return self._equals(value)
         number, limit = _number(value), self.number
         if number is None or limit is None:
             return False
         return {">": number > limit, ">=": number >= limit, "<": number < limit, "<=": number <= limit}[self.operator]
 
     def _equals(self, value: Any) -> bool:
-        if isinstance(value, int | float) and not isinstance(value, bool) and self.number is not None:
-            return bool(value == self.number)
+        if isinstance(value, str) and not _WRITTEN.fullmatch(value):  # "05" is a text
+            return value == self.value
+        if self.number is not None and (number := _number(value)) is not None:
+            return number == self.number
         return _text(value) == self.value
 
 
@@ -136,7 +149,8 @@ def fields(steps: Iterable[Step]) -> tuple[str, ...]:
     """
     several = [each for step in steps for each in step.alternatives]
     chats = {CHAT for each in several if each.type == NEW_CHAT}
-    return tuple(sorted(chats | {condition.field for each in several for condition in each.conditions}))
+    named = {condition.field for each in several for condition in each.conditions}
+    return tuple(sorted(chats | named | {name.partition(".")[0] for name in named}))
 
 
 class _Reader:

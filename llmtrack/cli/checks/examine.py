@@ -10,6 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from llmtrack.errors import LlmtrackError
+from llmtrack.store.database.whose import refuse_foreign, whose
 
 if TYPE_CHECKING:
     from httpx2 import Client
@@ -48,7 +49,10 @@ def examine(url: str) -> Iterator[Check]:
         with connect(settings) as store:
             store.ping()
             yield from check_store(settings, store)
-            yield from _collector(url, settings, store)
+            if whose(store.sessions).kind in ("empty", "ours"):
+                yield from _collector(url, settings, store)
+            else:
+                yield Check("collector", "skipped", "a visit through it would be written beside somebody else's data")
     except LlmtrackError as error:
         yield Check("store", "failed", error.message, error.hint)
         yield Check("collector", "skipped", "without a store there is nothing to walk through")
@@ -94,6 +98,7 @@ def check_store(settings: Settings, store: Store) -> Iterator[Check]:
     yield guarded("store", lambda: _reachable(kind, settings, store))
     yield guarded("store writable", lambda: _writable(store))
     yield guarded("indexes", lambda: _indexes(store))
+    yield guarded("saved chats", lambda: _chats(store))
     yield guarded("clock", lambda: _clock(store))
 
 
@@ -106,7 +111,18 @@ def _reachable(kind: str, settings: Settings, store: Store) -> Check:
     return Check("store", "ok", f"{kind}, database {store.database.name}, {count:,} sessions, {ms:.0f} ms{files}")
 
 
+def _chats(store: Store) -> Check:
+    from llmtrack.store.database.whose import refuse_foreign_chats
+
+    refuse_foreign_chats(store.chats)
+    return Check("saved chats", "ok", f"the collection {store.chats.name} is free for them")
+
+
 def _writable(store: Store) -> Check:
+    refuse_foreign(store.sessions)
+    if whose(store.sessions).kind == "shared":
+        found = f"{store.sessions.name} holds visits that another application wrote: nothing was written to try"
+        return Check("store writable", "skipped", found)
     session_id = f"doctor_{secrets.token_hex(8)}"
     try:
         store.start({"session_id": session_id, "user_id": USER, "start_time": datetime.now(UTC)})
@@ -118,14 +134,27 @@ def _writable(store: Store) -> Check:
 
 
 def _indexes(store: Store) -> Check:
-    from llmtrack.store.database.sessions import INDEXES
+    from llmtrack.store.database.sessions import INDEXES, TWICE
 
+    if whose(store.sessions).kind == "foreign":
+        return Check("indexes", "skipped", "none are made in somebody else's collection")
     there = [index["key"] for index in store.sessions.index_information().values()]
     missing = [" + ".join(field for field, _ in keys) for keys, _ in INDEXES if keys not in there]
     if missing:
+        twice = None if store.allows_parts() or store.is_unique() else _twice(store)
+        if twice is not None:
+            found = f"session_id {twice!r} stands more than once, so that they cannot be made"
+            return Check("indexes", "failed", found, TWICE)
         advice = "llmtrack serve and llmtrack import make them."
         return Check("indexes", "warning", f"missing: {', '.join(missing)}", advice)
     return Check("indexes", "ok", f"all {len(INDEXES)} are there")
+
+
+def _twice(store: Store) -> Any:
+    """A session_id that stands more than once; None when there is none."""
+    alike = {"_id": "$session_id", "n": {"$sum": 1}}
+    several: list[dict[str, Any]] = [{"$group": alike}, {"$match": {"n": {"$gt": 1}}}, {"$limit": 1}]
+    return next((found["_id"] for found in store.sessions.aggregate(several, allowDiskUse=True)), None)
 
 
 def _clock(store: Store) -> Check:

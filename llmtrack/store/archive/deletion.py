@@ -125,7 +125,7 @@ def _unchanged(raw: bytes) -> dict[str, Any]:
 def raw_documents(store: Store, query: dict[str, Any]) -> Iterator[bytes]:
     """The matching documents as BSON, exactly as they are stored."""
     with reachable():
-        batches: Any = store.sessions.find_raw_batches(query)
+        batches: Any = store.sessions.find_raw_batches(query, batch_size=CHUNK)
         for batch in batches:
             yield from split(batch)
 

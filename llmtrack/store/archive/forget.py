@@ -29,6 +29,8 @@ from llmtrack.store.database.query import stored_names
 from llmtrack.store.database.sessions import Store, reachable
 
 COLLECTIONS: Final = {"sessions": "session_id", "chats": "_id"}  # and what tells one from the other
+OWN: Final = frozenset({"usage", "archives", "leases", "forgets"})  # other collections of llmtrack's
+USER_FIELDS: Final = ("user_id", "userId", "user")  # where other applications keep a user's id
 
 Clock = Callable[[], datetime]
 
@@ -43,6 +45,8 @@ class Receipt:
     database: dict[str, Any] = field(default_factory=dict)
     archives: list[dict[str, Any]] = field(default_factory=list)
     unreached: list[str] = field(default_factory=list)
+    elsewhere: dict[str, int] = field(default_factory=dict)  # other collections with documents of the user
+    erased_elsewhere: bool = False
 
     @property
     def sessions(self) -> int:
@@ -71,6 +75,7 @@ def plan(store: Store, user: str, named: Sequence[Folder]) -> Receipt:
     folders, unreached = archives(store, named)
     receipt = Receipt("dry run", datetime.now(UTC), unreached=unreached)
     receipt.database = {"name": store.database.name} | _counts(store, user)
+    receipt.elsewhere = elsewhere(store, user)
     for folder in folders:
         found = {state.part: len(_rows_of(folder, state.part, user)) for state in Manifest(folder).parts.values()}
         parts = [{"before": part.sha256, "after": None, "sessions": count} for part, count in found.items() if count]
@@ -83,12 +88,14 @@ def forget(
     user: str,
     named: Sequence[Folder] = (),
     *,
+    everywhere: bool = False,
     clock: Clock = lambda: datetime.now(UTC),
     step: Step = nothing,
     lease_s: float = LEASE_S,
 ) -> Receipt:
     """Erase everything of the user with this id; then read all of it again to prove that nothing is left.
 
+    What other collections of the database hold of the user is counted, and with `everywhere` erased.
     Raises LeaseTaken, StoreUnavailable, and LlmtrackError when something is left or a part cannot be rewritten.
     """
     check_clock(store, clock())
@@ -107,14 +114,20 @@ def forget(
             store.database["usage"].delete_many(_query(user))  # counts of tokens: gone within days anyway
         for name in COLLECTIONS:
             with reachable():
-                store.database[name].delete_many(_query(user))
+                _collection(store, name).delete_many(_query(user))
             step(f"{name} erased")
+        others = elsewhere(store, user)
+        if everywhere:
+            for name in others:
+                with reachable():
+                    store.database[name].delete_many(_anywhere(user))
         for folder in folders:
             _erase(folder, user, job["job"], lease, registry, clock, step)
         _prove(store, folders, user)
         step("proved")
         receipt = Receipt(job["job"], job["started_at"], clock(), unreached=unreached)
         receipt.database = {"name": store.database.name} | {name: job[name] for name in COLLECTIONS}
+        receipt.elsewhere, receipt.erased_elsewhere = others, everywhere
         receipt.archives = [_erased(folder, job["job"]) for folder in folders]
         if not unreached:  # else the next run is to know what this one did
             with reachable():
@@ -137,7 +150,24 @@ def _begin(store: Store, user: str, now: datetime) -> Document:
 def _counts(store: Store, user: str) -> dict[str, int]:
     """Sessions and chats of the user; a session counts once, however many documents it has."""
     with reachable():
-        return {name: len(store.database[name].distinct(key, _query(user))) for name, key in COLLECTIONS.items()}
+        return {name: len(_collection(store, name).distinct(key, _query(user))) for name, key in COLLECTIONS.items()}
+
+
+def elsewhere(store: Store, user: str) -> dict[str, int]:
+    """Other collections of the database that hold documents of the user, and how many."""
+    own = OWN | {store.sessions.name, store.chats.name}
+    with reachable():
+        names = [name for name in store.database.list_collection_names() if not name.startswith("system.")]
+        found = {name: store.database[name].count_documents(_anywhere(user)) for name in sorted({*names} - own)}
+    return {name: count for name, count in found.items() if count}
+
+
+def _anywhere(user: str) -> Document:
+    return {"$or": [{key: {"$in": stored_names(user)}} for key in USER_FIELDS]}
+
+
+def _collection(store: Store, name: str) -> Any:
+    return store.sessions if name == "sessions" else store.chats
 
 
 def _query(user: str) -> Document:

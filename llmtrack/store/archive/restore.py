@@ -25,6 +25,7 @@ from llmtrack.store.database.codec import COLUMNS
 from llmtrack.store.database.continuation import decode, split
 from llmtrack.store.database.query import stored_names
 from llmtrack.store.database.sessions import Store, reachable
+from llmtrack.store.database.whose import refuse_foreign
 from llmtrack.store.sources.source import EVERYTHING
 
 
@@ -54,6 +55,8 @@ def restore(
     Raises LeaseTaken, StoreUnavailable, and LlmtrackError when a part is damaged; what was put back until then stays.
     """
     done, seen = Restored(), 0
+    with reachable():
+        refuse_foreign(store.sessions)
     with Lease(store, lease_s) as lease:
         for chunk in chunks(_wanted(folder, session_id, filters)):
             lease.renew()

@@ -18,6 +18,7 @@ from typing import Any
 from pymongo.errors import DuplicateKeyError
 
 from llmtrack.store.database.sessions import Document, Store, reachable
+from llmtrack.store.database.whose import refuse_foreign_chats
 
 MAX_LISTED = 200
 TITLE_LENGTH = 80
@@ -31,11 +32,12 @@ class Chats:
     """The `chats` collection of a store. Every method raises StoreUnavailable when the database does not answer."""
 
     def __init__(self, store: Store) -> None:
-        self._chats = store.database["chats"]
+        self._chats = store.chats
 
     def ensure_indexes(self) -> None:
         """Create the index that the list of a user's chats needs."""
         with reachable():
+            refuse_foreign_chats(self._chats)
             self._chats.create_index([("user_id", 1), ("updated_at", -1)])
 
     def turns(self, user_id: str, chat_session_id: str, last: int) -> list[Document]:

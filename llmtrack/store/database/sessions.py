@@ -16,7 +16,7 @@ from random import SystemRandom
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import pymongo
-from pymongo import MongoClient, WriteConcern
+from pymongo import MongoClient, ReadPreference, WriteConcern
 from pymongo.errors import (
     ConfigurationError,
     ConnectionFailure,
@@ -32,6 +32,7 @@ from llmtrack.session.schema import SCHEMA_VERSION
 from llmtrack.store.database.change import HEAD, Given, change, closing, last_sign
 from llmtrack.store.database.continuation import ARCHIVED, CONTINUED, PART_BYTES, joined, next_part, part_of
 from llmtrack.store.database.query import stored_names
+from llmtrack.store.database.whose import refuse_foreign
 
 if TYPE_CHECKING:
     from llmtrack.config import Settings
@@ -49,6 +50,8 @@ _ENDED = dict.fromkeys(("rev", "last_t", "start_time"), 1)
 _TRIES = 100
 _chance = SystemRandom()  # leaves the global generator, which a program may have seeded, alone
 _TOO_LARGE = (10334, 17419, 17420)  # the document would have more than 16 MB
+TWICE = "Import that collection into a database of its own (each is kept once), or name another collection."
+_RIGHTS = (13, 18, 8000)  # not authorised, not authenticated, and Atlas's word for both
 _SEVERAL = [("session_id", 1), ("part", 1)]
 
 Document = dict[str, Any]
@@ -64,16 +67,29 @@ class Appended(NamedTuple):
 def connect(settings: Settings) -> Store:
     """The store that `settings` name: MONGODB_URI, else the embedded server (started or joined)."""
     if settings.mongodb_uri is not None:
-        return Store(settings.mongodb_uri.get_secret_value(), settings.database)
+        return store_at(settings.mongodb_uri.get_secret_value(), settings)
     from llmtrack.store.database import embedded
 
-    return Store(embedded.ensure(settings.data_dir, settings.embedded_linger_s), settings.database)
+    return store_at(embedded.ensure(settings.data_dir, settings.embedded_linger_s), settings)
+
+
+def store_at(uri: str, settings: Settings) -> Store:
+    """The store at an address, with the database and the collections that `settings` name."""
+    return Store(uri, settings.database, collection=settings.collection, chats=settings.chats_collection)
 
 
 class Store:
     """One database: its `sessions`, and its `chats` for chats.py. Safe to share between threads."""
 
-    def __init__(self, uri: str, database: str | None = None, *, timeout_s: float = 5) -> None:
+    def __init__(
+        self,
+        uri: str,
+        database: str | None = None,
+        *,
+        collection: str = "sessions",
+        chats: str = "chats",
+        timeout_s: float = 5,
+    ) -> None:
         """Connects on first use. Raises UsageError when `uri` is not a MongoDB URI."""
         try:
             options: dict[str, Any] = {"tz_aware": True, "tzinfo": UTC, "appname": "llmtrack"}
@@ -85,8 +101,11 @@ class Store:
         name = database or self.client.get_default_database(DEFAULT_DATABASE).name
         # journalled: what was acknowledged survives a killed server
         journalled = _journalled(self.client.write_concern.document)
-        self.database = self.client.get_database(name, write_concern=journalled)
-        self.sessions = self.database["sessions"]
+        # what decides a write is read from the primary, whatever the URI prefers; reports read as it says
+        self.database = self.client.get_database(name, write_concern=journalled, read_preference=ReadPreference.PRIMARY)
+        self.to_read = self.client[name][collection]
+        self.sessions = self.database[collection]
+        self.chats = self.database[chats]
 
     def close(self) -> None:
         """Close the connections."""
@@ -114,18 +133,18 @@ class Store:
     def ensure_indexes(self) -> None:
         """Create what is missing; several processes may do so at the same time.
 
-        Raises LlmtrackError when the data already there forbids the unique index on session_id.
+        Raises LlmtrackError when the documents already there are somebody else's, or a session_id stands twice.
         """
+        with reachable():
+            refuse_foreign(self.sessions)
         for keys, unique in INDEXES:
             try:
                 with reachable():
                     if not (unique and self.allows_parts()):
                         self.sessions.create_index(keys, unique=unique)
             except DuplicateKeyError as error:
-                raise LlmtrackError(
-                    f"Some session_id stands more than once in {self.database.name}.sessions: {_first_line(error)}.",
-                    "Remove or rename the copies, then start again.",
-                ) from None
+                where = f"{self.database.name}.{self.sessions.name}"
+                raise LlmtrackError(f"Some session_id stands twice in {where}: {_first_line(error)}.", TWICE) from None
             except OperationFailure as error:
                 if error.code not in (85, 86):  # an equal index under another name or with other options serves too
                     raise
@@ -224,7 +243,7 @@ class Store:
         """The head of the document that a session is written to."""
         with reachable():
             found = self.sessions.find({"session_id": session_id}, dict.fromkeys(HEAD, 1))
-            return next(found.sort([("part", -1)]).limit(1), None)
+            return max(found, key=part_of, default=None)  # few, and not every server sorts without an index
 
     def _write(self, head: Document, update: Document) -> bool | None:
         """Whether the document was as in `head` and is written now; None when it would become too large."""
@@ -280,7 +299,8 @@ class Store:
 
 
 def _journalled(given: Document) -> WriteConcern:
-    return WriteConcern(w=given.get("w", "majority"), j=True, wtimeout=given.get("wtimeout"))
+    w = given.get("w", "majority")
+    return WriteConcern(w=w if w != 0 else 1, j=True, wtimeout=given.get("wtimeout"))  # 0: nobody would know of a loss
 
 
 def _now() -> datetime:
@@ -289,7 +309,7 @@ def _now() -> datetime:
 
 def _first_line(error: Exception) -> str:
     """The driver's words without its timeouts and its whole topology."""
-    return re.split(r" \(configured timeouts|, Timeout: |\n", str(error))[0][:200]
+    return re.split(r" \(configured timeouts|, Timeout: |, full error: |\n", str(error))[0][:200]
 
 
 @contextlib.contextmanager
@@ -304,8 +324,7 @@ def reachable() -> Iterator[None]:
     except OperationFailure as error:
         if isinstance(error, DuplicateKeyError) or error.code in (85, 86):
             raise
-        raise StoreUnavailable(
-            f"The database refused: {_first_line(error)}.", "Check the user and its rights in MONGODB_URI."
-        ) from None
+        rights = "Check the user and its rights in MONGODB_URI." if error.code in _RIGHTS else ""
+        raise StoreUnavailable(f"The database refused: {_first_line(error)}.", rights) from None
     except PyMongoError as error:
         raise LlmtrackError(f"The database could not do it: {_first_line(error)}.") from None

@@ -39,7 +39,7 @@ class MongoSource(Source):
     def __init__(self, store: Store, name: str) -> None:
         super().__init__(name)
         self._store = store
-        self._sessions = store.sessions
+        self._sessions = store.to_read
 
     def close(self) -> None:
         """Close the connections."""
@@ -231,6 +231,8 @@ def _projection(fields: Iterable[str]) -> dict[str, int]:
         "status",
     )
     where = ("device", "bot", "browser", "os", "viewport.height", "automation")
-    event = ("t", "type", "n", *(f"data.{field}" for field in fields))
+    wanted = set(fields)
+    inner = {field for field in wanted if "." in field and field.partition(".")[0] in wanted}  # comes with its root
+    event = ("t", "type", "n", *(f"data.{field}" for field in wanted - inner))
     names = (*session, *(f"environment.{key}" for key in where), *(f"events.{key}" for key in event))
     return dict.fromkeys(names, 1)

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from llmtrack.errors import UsageError
 from llmtrack.session.filters import Filters
-from llmtrack.store.database.sessions import Store, connect
+from llmtrack.store.database.sessions import Store, connect, store_at
 from llmtrack.store.sources.documents import HEAD
 from llmtrack.store.sources.files import CollectionSource, FileSource
 from llmtrack.store.sources.mongo import MongoSource
@@ -62,7 +62,8 @@ def _opened(uri: str | None, settings: Settings, preset: Preset | None, stdin: I
         named = settings.mongodb_uri.get_secret_value() if settings.mongodb_uri else None
         return _of_store(store, _public_name(named, store) if named else EMBEDDED, preset)
     if uri.startswith(("mongodb://", "mongodb+srv://")):
-        store = Store(uri, None if urlsplit(uri).path.strip("/") else settings.database)
+        named_there = bool(urlsplit(uri).path.strip("/"))
+        store = store_at(uri, settings.model_copy(update={"database": None}) if named_there else settings)
         return _of_store(store, _public_name(uri, store), preset)
     if uri == "-":
         kept = _kept(stdin or sys.stdin.buffer)

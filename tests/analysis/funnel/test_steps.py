@@ -149,3 +149,26 @@ HOLDS: list[tuple[str, Any, bool]] = [
 @pytest.mark.parametrize(("condition", "value", "expected"), HOLDS)
 def test_condition_holds(condition: str, value: Any, expected: bool) -> None:
     assert parse_step(f"a[{condition}]").alternatives[0].conditions[0].holds(value) is expected
+
+
+@pytest.mark.parametrize(
+    ("text", "value", "holds"),
+    [
+        ("x[a=30]", "30.0", True),
+        ("x[a=30]", 30, True),
+        ("x[a!=30]", "30.0", False),
+        ("x[a=30]", "thirty", False),
+        ("x[a=de]", ["en", "de"], True),
+        ("x[a!=de]", ["en", "de"], False),
+        ("x[a!=de]", ["en"], True),
+        ("x[a>3]", [1, "4"], True),
+        ("x[a~^d]", ["en", "de"], True),
+        ("x[a=de]", [], False),
+    ],
+)
+def test_numbers_in_text_and_members_of_lists(text: str, value: object, holds: bool) -> None:
+    assert parse_step(text).alternatives[0].conditions[0].holds(value) is holds
+
+
+def test_a_dotted_field_needs_the_object_that_it_lies_in() -> None:
+    assert fields(parse_steps(["prompt[meta.lang=de]"])) == ("meta", "meta.lang")

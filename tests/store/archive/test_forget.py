@@ -164,3 +164,16 @@ def test_a_user_is_forgotten_by_the_id_as_it_is_shown(store: Store, tmp_path: Pa
     move(store, tmp_path / "archive", limit=2)
     assert forget(store, str(name(user))).sessions == 2
     assert counted(store, tmp_path / "archive") == {"s2": 1}
+
+
+def test_other_collections_that_hold_the_user_are_named_and_erased_when_asked(store: Store) -> None:
+    store.sessions.insert_one(session(1, user_id=USER))
+    for key in ("user_id", "userId", "user"):
+        store.database[f"by {key}"].insert_many([{key: USER}, {key: "somebody else"}])
+    left = {"by user": 1, "by userId": 1, "by user_id": 1}
+    assert plan(store, USER, []).elsewhere == left
+    receipt = forget(store, USER)
+    assert (receipt.elsewhere, receipt.erased_elsewhere, receipt.sessions) == (left, False, 1)
+    assert forget(store, USER, everywhere=True).elsewhere == left
+    assert plan(store, USER, []).elsewhere == {}
+    assert [store.database[name].count_documents({}) for name in left] == [1, 1, 1]

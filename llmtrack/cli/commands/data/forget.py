@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from dataclasses import asdict, replace
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -30,14 +32,19 @@ def forget(
         list[str] | None,
         typer.Option("--archive", metavar="FOLDER", help="An archive that this database does not know. Repeatable."),
     ] = None,
+    everywhere: Annotated[
+        bool,
+        typer.Option("--everywhere", help="Also the documents of other applications in this database: it names them."),
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be erased.")] = False,
     database: Database = None,
     yes: Yes = False,
 ) -> None:
     """Erase a user's sessions and chats from the database and from every archive of it, and prove that none is left.
 
-    The receipt (--format json, or --out FILE) says what was erased where and holds no personal data. Exits with 3 when
-    an archive of the database cannot be reached from here: it is named. A run that was killed is completed by the next.
+    Other collections that hold the user's id are named, and erased there with --everywhere. The receipt (--format json,
+    or --out FILE) says what was erased where and holds no personal data. Exits with 3 when something is left: there, or
+    in an archive that cannot be reached from here. A run that was killed is completed by the next.
 
     Example: llmtrack forget abc --out receipt.json
     """
@@ -55,17 +62,24 @@ def forget(
         if dry_run or not yes:
             planned = _together([store_forget.plan(store, name, folders) for name in names])
             if not dry_run:
-                asked(f"Erase {_what(planned)} for good?", yes)
-        receipt = planned if dry_run else _together([store_forget.forget(store, name, folders) for name in names])
+                asked(f"Erase {_what(planned)}{_there(planned) if everywhere else ''} for good?", yes)
+        erase = partial(store_forget.forget, store, named=folders, everywhere=everywhere)
+        receipt = planned if dry_run else _together([erase(name) for name in names])
     document = _document(receipt, dry_run)
     if output.out:
         write(as_json(document) + "\n", output.out)
-    proof = "" if dry_run or receipt.unreached else " Nothing is left."
-    said = f"{'Would erase' if dry_run else 'Erased'} {_what(receipt)}.{proof}"
+    left = bool(receipt.elsewhere) and not everywhere
+    proof = "" if dry_run or receipt.unreached or left else " Nothing is left."
+    said = f"{'Would erase' if dry_run else 'Erased'} {_what(receipt)}{_there(receipt) if everywhere else ''}.{proof}"
     tell(document, said, replace(output, out=None))
     for name in receipt.unreached:
         note(f"Not reached from here: the archive {name}. Run this again where it is.", output.quiet)
-    if receipt.unreached:
+    if left:
+        note(
+            f"Other collections hold the user's id{_there(receipt)}. Erase there as well with --everywhere.",
+            output.quiet,
+        )
+    if receipt.unreached or (left and not dry_run):
         raise typer.Exit(3)
 
 
@@ -76,10 +90,16 @@ def _together(receipts: list[Receipt]) -> Receipt:
         first.finished_at = other.finished_at
         for name in ("sessions", "chats"):
             first.database[name] += other.database[name]
+        first.elsewhere = dict(Counter(first.elsewhere) + Counter(other.elsewhere))
         for mine, theirs in zip(first.archives, other.archives, strict=True):
             mine["sessions"] += theirs["sessions"]
             mine["parts"] += theirs["parts"]
     return first
+
+
+def _there(receipt: Receipt) -> str:
+    found = [f"{many(count, 'document')} in {name}" for name, count in receipt.elsewhere.items()]
+    return f", {', '.join(found)}" if found else ""
 
 
 def _document(receipt: Receipt, dry_run: bool) -> dict[str, Any]:
