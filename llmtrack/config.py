@@ -225,6 +225,9 @@ class Settings(BaseSettings):
     proxy_hops: int = Field(default=0, ge=0, description="Proxies in front whose X-Forwarded headers are believed")
     hsts_s: int = Field(default=0, ge=0, description="Strict-Transport-Security for this long; 0: none")
     allowed_origins: list[str] = Field(default=["*"], description="Pages that may send events")
+    tracker_path: str = Field(
+        default="", pattern=r"^((/[A-Za-z0-9._~-]+)+)?$", description="A second path of the tracker, such as /pages"
+    )
     silent_after_s: float = Field(default=SILENT_AFTER_S, gt=0, description="The server ends sessions this silent")
     log_format: LogFormat | None = Field(default=None, description="Default: human on a terminal, else json")
     model_timeout_s: float = Field(default=60, gt=0)

@@ -7,6 +7,7 @@ import threading
 
 from flask import Flask, jsonify, request
 from flask.typing import ResponseReturnValue
+from flask_compress import Compress
 from werkzeug.exceptions import HTTPException
 from werkzeug.middleware.proxy_fix import ProxyFix
 
@@ -22,6 +23,7 @@ from llmtrack.collector.chat.query import chat_routes
 from llmtrack.collector.chat.saved import saved_routes
 from llmtrack.collector.chat.writing import Writings
 from llmtrack.collector.errors import Denied, Overload, Refused
+from llmtrack.collector.ingest.prefix import under
 from llmtrack.collector.ingest.routes import ingest_routes
 from llmtrack.collector.models.client import ChatClient
 from llmtrack.collector.models.measured import Measured
@@ -41,6 +43,8 @@ from llmtrack.store.spool.durable import DurableStore
 from llmtrack.store.spool.queue import Spool
 
 SWEEP_EVERY_S = 60
+# Files and pages. Not JSON: its length would tell of secrets beside what the asker sent.
+COMPRESSED = ["text/javascript", "text/css", "text/html", "image/svg+xml"]
 DAY_S = 24 * 3600
 log = logging.getLogger("llmtrack")
 
@@ -55,6 +59,8 @@ def create_app(settings: Settings, store: Store, chat_client: ChatClient, metric
     observe(app, metrics)
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
     app.json.sort_keys = False  # type: ignore[attr-defined] # a document reads in its own order
+    app.config.update(COMPRESS_MIMETYPES=COMPRESSED, COMPRESS_STREAMS=False, COMPRESS_ALGORITHM=["zstd", "br", "gzip"])
+    Compress(app)
     secret = secret_key(settings)
     access, rates = Access.of(settings, secret), RateLimits(settings.limits)
     limits = settings.spool
@@ -72,6 +78,8 @@ def create_app(settings: Settings, store: Store, chat_client: ChatClient, metric
     app.register_blueprint(saved_routes(chats, writings, access))
     app.register_blueprint(completion_routes(settings, sessions, model, access, rates, budget))
     app.register_blueprint(health_routes(durable, metrics, guard=lambda: access.must_read(request)))
+    if settings.tracker_path:
+        app.wsgi_app = under(settings.tracker_path, app.wsgi_app)  # type: ignore[method-assign, assignment]
     if hops := settings.proxy_hops:  # outermost, so that everything inside sees who asks
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops)  # type: ignore[method-assign]
     app.register_blueprint(page_routes(settings, access))

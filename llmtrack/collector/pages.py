@@ -53,7 +53,7 @@ def page_routes(settings: Settings, access: Access) -> Blueprint:
 
     @routes.get("/llmtrack.js")
     def tracker() -> Response:
-        answer = send_from_directory(WEB, "tracker.js", mimetype="text/javascript", max_age=3600)
+        answer = _file(WEB, "tracker.js", mimetype="text/javascript", max_age=3600)
         answer.headers["Access-Control-Allow-Origin"] = "*"  # a module of another site is loaded with CORS
         answer.headers["Cross-Origin-Resource-Policy"] = "cross-origin"
         return answer
@@ -61,9 +61,18 @@ def page_routes(settings: Settings, access: Access) -> Blueprint:
     @routes.get("/assets/<path:name>")
     def assets(name: str) -> Response:
         # asked for at each load and answered 304: after an upgrade, old and new modules never mix
-        return send_from_directory(WEB / "assets", name, max_age=0)
+        return _file(WEB / "assets", name, max_age=0)
 
     return routes
+
+
+def _file(folder: Path, name: str, **options: Any) -> Response:
+    """A file in memory, as only what is no stream can be compressed for every browser."""
+    answer = send_from_directory(folder, name, **options)
+    answer.direct_passthrough = False
+    answer.make_sequence()
+    answer.close()  # the file, not the answer
+    return answer
 
 
 def _page(template: str, **values: Any) -> Response:

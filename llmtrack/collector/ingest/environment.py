@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import cache, lru_cache
 from typing import Any
 
 from llmtrack.session import schema as model
 
 _LIBRARY = re.compile(r"(?i)python|java|curl|wget|go-http|okhttp|apache-http|libwww|ruby|php|node|axios|guzzle")
+_FOR_PEOPLE = {"http-library", "browser-automation"}  # tags of what may act for a person
+_UNLISTED = ("Prerender",)
 MAX_USER_AGENT = 1000
 
 
@@ -26,8 +29,9 @@ def environment(sent: Mapping[str, Any], user_agent: str) -> dict[str, Any]:
     return known
 
 
+@lru_cache(10_000)  # browsers say the same thing again and again
 def is_bot(user_agent: str) -> bool:
-    """Whether a User-Agent says that it is a crawler, a preview or a monitor.
+    """Whether a User-Agent says that it is a crawler, a preview or a monitor, by lists that others keep.
 
     A browser that a program drives and a program's HTTP library are none: both may act for a person.
 
@@ -36,8 +40,19 @@ def is_bot(user_agent: str) -> bool:
     """
     from ua_parser import parse
 
-    found = parse(user_agent[:MAX_USER_AGENT])
-    return bool(found.device and found.device.family == "Spider" and not _LIBRARY.match(user_agent))
+    said = user_agent[:MAX_USER_AGENT]
+    if _crawlers().search(said):
+        return True
+    device = parse(said).device
+    return bool(device and device.family == "Spider" and not _LIBRARY.match(said))
+
+
+@cache
+def _crawlers() -> re.Pattern[str]:
+    from crawleruseragents import CRAWLER_USER_AGENTS_DATA
+
+    patterns = [each["pattern"] for each in CRAWLER_USER_AGENTS_DATA if not _FOR_PEOPLE & set(each["tags"])]
+    return re.compile("|".join([*patterns, *_UNLISTED]))
 
 
 def parse_user_agent(user_agent: str, touch: bool = False) -> dict[str, str]:

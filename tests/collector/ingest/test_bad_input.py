@@ -24,6 +24,10 @@ from llmtrack.store.database.sessions import Store
 from tests.collector.conftest import Answer, Browser
 
 SESSION, NOW = "s1", 1_700_000_000_000
+CHROME = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/156.0.0.0 Safari/537.36"
+PHONE = (
+    "Mozilla/5.0 (Linux; Android 14; Pixel 8) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/156.0 Mobile Safari/537.36"
+)
 CRAWLER = "Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)"
 HEADLESS = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) HeadlessChrome/140.0 Safari/537.36"
 
@@ -160,6 +164,23 @@ AGENTS = {
     "a preview": ("facebookexternalhit/1.1", True),
     "a monitor": ("UptimeRobot/2.0", True),
     "a browser that a program drives": (HEADLESS, False),
+    "Lighthouse": (f"{CHROME} Chrome-Lighthouse", True),
+    "Lighthouse as a phone": (f"{PHONE} Chrome-Lighthouse", True),
+    "Datadog": (f"{CHROME} DatadogSynthetics", True),
+    "GTmetrix": (f"{CHROME} GTmetrix", True),
+    "Site24x7": (f"{CHROME} Site24x7", True),
+    "Dynatrace": (f"{CHROME} RuxitSynthetic/1.0 v1234 t6703", True),
+    "New Relic": (f"{CHROME} NewRelicSynthetics/1.0", True),
+    "WebPageTest": (f"{CHROME} PTST/231201.1", True),
+    "GoogleOther": (f"{PHONE} (compatible; GoogleOther)", True),
+    "Bytespider": (f"{PHONE} (compatible; Bytespider; spider-feedback@bytedance.com)", True),
+    "Prerender": (f"{CHROME} Prerender (+https://github.com/prerender/prerender)", True),
+    "a desk": (CHROME, False),
+    "a phone": (PHONE, False),
+    "a phone called Cubot": (PHONE.replace("Pixel 8", "CUBOT_X18_Plus"), False),
+    "a phone called Spider": (PHONE.replace("Pixel 8", "Spider X"), False),
+    "a phone with keys": ("Mozilla/5.0 (Mobile; Nokia_8110_4G; rv:48.0) Gecko/48.0 Firefox/48.0 KAIOS/2.5", False),
+    "a page inside an app": ("Mozilla/5.0 (iPhone; CPU iPhone OS 17_0 like Mac OS X) [FBAN/FBIOS]", False),
     "a program's library": ("Python-urllib/3.13", False),
     "another library": ("Java/11.0.2", False),
     "nothing": ("", False),
