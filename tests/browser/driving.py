@@ -189,7 +189,13 @@ class PlaywrightTab(Tab):
 
 
 class WebKitTab(Tab):
-    KEYS: ClassVar = {"Control": Keys.CONTROL, "Shift": Keys.SHIFT, "PageDown": Keys.PAGE_DOWN, "Escape": Keys.ESCAPE}
+    KEYS: ClassVar = {
+        "Control": Keys.CONTROL,
+        "Shift": Keys.SHIFT,
+        "PageDown": Keys.PAGE_DOWN,
+        "Escape": Keys.ESCAPE,
+        "Enter": Keys.ENTER,
+    }
 
     def __init__(self, driver: webdriver.WebKitGTK, handle: str) -> None:
         self.driver, self.handle = driver, handle
