@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Locator, Page, ViewportSize, expect
 
 from tests.browser.chat.server import ChatServer, Reply
@@ -55,3 +56,14 @@ def told(prompt: str, answer: str = "An answer.") -> tuple[dict[str, Any], dict[
 def asked_id(server: ChatServer, number: int = 0) -> str:
     """The id that the page gave its question."""
     return str(server.queries[number]["turn_id"])
+
+
+def faults(page: Page) -> list[str]:
+    """What axe finds fault with in the page, light and dark."""
+    found = []
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme, reduced_motion="reduce")  # type: ignore[arg-type]
+        page.wait_for_timeout(50)
+        for violation in Axe().run(page).response["violations"]:
+            found += [f"{scheme}: {violation['id']}: {node['html'][:200]}" for node in violation["nodes"]]
+    return found

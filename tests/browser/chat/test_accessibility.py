@@ -5,25 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, BrowserContext, Page, ViewportSize, expect
 
-from tests.browser.chat.reader import DESK, PHONE, ask, button, told
+from tests.browser.chat.reader import DESK, PHONE, ask, button, faults, told
 from tests.browser.chat.server import ChatServer, Reply
 from tests.browser.chat.states import ANSWER, STATES, ZOOMED
 
 DRAWN = ("chats", "renaming", "deleted", "found_nothing", "list_away")  # other than on a desk: in a drawer
-
-
-def faults(page: Page) -> list[str]:
-    """What axe finds, light and dark."""
-    found = []
-    for scheme in ("light", "dark"):
-        page.emulate_media(color_scheme=scheme, reduced_motion="reduce")  # type: ignore[arg-type]
-        page.wait_for_timeout(50)
-        for violation in Axe().run(page).response["violations"]:
-            found += [f"{scheme}: {violation['id']}: {node['html'][:200]}" for node in violation["nodes"]]
-    return found
 
 
 LOOKS = [(name, DESK) for name in STATES] + [(name, PHONE) for name in (*DRAWN, "answered", "editing")]

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Browser, Page, expect
 from werkzeug.serving import make_server
 
 from llmtrack.collector import create_app
@@ -15,6 +15,7 @@ from llmtrack.collector.models.client import ChatClient
 from llmtrack.config import Privacy, load_settings
 from llmtrack.session.pseudonym import pseudonym
 from llmtrack.store.database.sessions import Store
+from tests.browser.chat.reader import faults
 
 KEY = "a key for these tests"
 EVIL = "<img src=x onerror=alert(1)>"
@@ -113,3 +114,21 @@ def test_a_no_is_heeded_until_it_is_taken_back(page: Page, store: Store, serve: 
     expect(page.get_by_role("button", name="Do not record my visits")).to_be_focused()
     page.goto(address)
     page.wait_for_function("window.llmtrack?.sessionId")
+
+
+def test_where_a_choice_cannot_be_kept_the_page_says_so(page: Page, serve: Callable[..., str]) -> None:
+    refused = (
+        "Object.defineProperty(window, 'localStorage', { get() { throw new DOMException('', 'SecurityError'); } })"
+    )
+    page.add_init_script(refused)
+    page.goto(f"{serve()}/privacy")
+    page.get_by_role("button", name="Do not record my visits").click()
+    expect(page.get_by_role("status")).to_contain_text("it cannot keep your choice")
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_axe_finds_nothing_in_it(browser: Browser, serve: Callable[..., str], width: int) -> None:
+    with browser.new_context(viewport={"width": width, "height": 800}, bypass_csp=True) as context:
+        page = context.new_page()
+        page.goto(f"{serve(GROUPS)}/privacy")
+        assert faults(page) == []
