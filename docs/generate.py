@@ -8,13 +8,14 @@ from contextlib import redirect_stdout, suppress
 from pathlib import Path
 from unittest import mock
 
+from docs.film import film
 from llmtrack.analysis.export.columns import TABLES, Column
 from llmtrack.analysis.export.redact import Redactor
 from llmtrack.cli import COMMANDS, main
 
 HERE = Path(__file__).parent
 START, END = "<!-- made by docs/generate.py -->\n", "<!-- end -->\n"
-ROWS = {"sessions": "A row a visit.", "events": "A row an event, by visit and time.", "turns": "A row a prompt."}
+ROWS = {"sessions": "A row a session.", "events": "A row an event, by session and time.", "turns": "A row a prompt."}
 
 
 def cli() -> str:
@@ -64,5 +65,6 @@ def export(page: str) -> str:
 
 if __name__ == "__main__":
     (HERE / "cli.md").write_text(cli(), encoding="utf-8")
+    (HERE / "images" / "replay.svg").write_text(film(), encoding="utf-8")
     page = HERE / "export.md"
     page.write_text(export(page.read_text(encoding="utf-8")), encoding="utf-8")

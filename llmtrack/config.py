@@ -236,7 +236,7 @@ class Settings(BaseSettings):
     openai_api_key: SecretStr | None = Field(default=None, validation_alias="OPENAI_API_KEY")
     openai_base_url: str | None = Field(default=None, validation_alias="OPENAI_BASE_URL")
     privacy: Privacy = Field(default_factory=Privacy)
-    experiment: str | None = Field(default=None, description="For visits that name none; default: the first")
+    experiment: str | None = Field(default=None, description="For sessions that name none; default: the first")
     experiments: dict[str, Experiment] = Field(default_factory=dict)
     sources: dict[str, AnySource] = Field(default_factory=dict, description="Data of other applications, by name")
     failed_answer: list[str] = Field(default=[], description="Patterns of answers that are failures stored as texts")

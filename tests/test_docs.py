@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from docs import generate
+from docs.film import film
 from llmtrack.cli import COMMANDS
 from llmtrack.sample import visits as sample
 from tests.cli.commands.reports.reading import as_jsonl
@@ -25,6 +26,19 @@ def test_cli_md_is_current() -> None:
 def test_the_data_dictionary_is_current() -> None:
     page = (DOCS / "export.md").read_text(encoding="utf-8")
     assert page == generate.export(page), "run: python docs/generate.py"
+
+
+def test_the_moving_picture_is_what_replay_draws() -> None:
+    made = film()
+    assert (DOCS / "images" / "replay.svg").read_text(encoding="utf-8") == made, "run: python docs/generate.py"
+    assert len(made) < 60_000
+
+
+def test_the_links_of_the_readme_lead_somewhere() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    links = re.findall(r"\]\((?!https?:|#)([^)#]+)", text)
+    assert len(links) > 20
+    assert [link for link in links if not (ROOT / link).exists()] == []
 
 
 @pytest.mark.parametrize("name", COMMANDS)

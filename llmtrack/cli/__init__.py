@@ -28,13 +28,13 @@ class Entry(NamedTuple):
 
 COMMANDS: Final[dict[str, Entry]] = {  # in the order of use
     "demo": Entry(
-        "llmtrack.cli.commands.service.demo:demo", "Try everything now: sample visits, a replay, the chat page."
+        "llmtrack.cli.commands.service.demo:demo", "Try everything now: sample sessions, a replay, the chat page."
     ),
     "serve": Entry("llmtrack.cli.commands.service.serve:serve", "Run the collector and the chat page."),
-    "sessions": Entry("llmtrack.cli.commands.data.sessions:sessions", "List visits, newest first."),
-    "replay": Entry("llmtrack.cli.commands.data.replay:replay", "Play one visit in the terminal."),
+    "sessions": Entry("llmtrack.cli.commands.data.sessions:sessions", "List sessions, newest first."),
+    "replay": Entry("llmtrack.cli.commands.data.replay:replay", "Play one session in the terminal."),
     "funnel": Entry(
-        "llmtrack.cli.commands.reports.funnel:funnel", "Count how many visits get how far, by model group."
+        "llmtrack.cli.commands.reports.funnel:funnel", "Count how many sessions get how far, by model group."
     ),
     "engagement": Entry(
         "llmtrack.cli.commands.reports.engagement:engagement", "Compare model groups: what differs, and how surely."
@@ -103,7 +103,7 @@ def _root(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
     ] = False,
 ) -> None:
-    """See how people really use an LLM chat: replay visits, compare models.
+    """See how people really use an LLM chat: replay sessions, compare models.
 
     Commands read MONGODB_URI, or the embedded server when it is not set.
 

@@ -94,12 +94,12 @@ def load(settings: Settings, figures: Path) -> Any:
 
 
 def check_readers(settings: Settings, host: str) -> None:
-    """Raise UsageError when others could reach the collector and nothing says who may read visits."""
+    """Raise UsageError when others could reach the collector and nothing says who may read sessions."""
     from llmtrack.collector.access.proofs import is_loopback
 
     if not settings.admin_token and not is_loopback(host):
         raise UsageError(
-            f"Others can reach {host}, and no admin token says who may read visits.",
+            f"Others can reach {host}, and no admin token says who may read sessions.",
             "Set one and keep it: export LLMTRACK_ADMIN_TOKEN="
             "$(python3 -c 'import secrets; print(secrets.token_urlsafe())')",
         )

@@ -19,7 +19,7 @@ class Column(NamedTuple):
 
 
 _SESSION: Final = (
-    Column("session_id", "text", "the visit", hidden="session"),
+    Column("session_id", "text", "the session", hidden="session"),
     Column("user_id", "text", "who it was", hidden="user"),
     Column("model_group", "text", "the arm of the experiment"),
     Column("experiment_id", "text", "the experiment"),
@@ -37,7 +37,7 @@ SESSIONS: Final = (
     Column("os", "text", "name of the operating system"),
     Column("viewport_height_px", "number", "height of the page's window", "px"),
     Column("automation", "boolean", "the browser said that a program drives it"),
-    Column("start_time", "time", "when the visit began", "UTC"),
+    Column("start_time", "time", "when the session began", "UTC"),
     Column("end_time", "time", "when it ended, else its last event; missing without events and end", "UTC"),
     Column("end_estimated", "boolean", "no end was recorded: end_time is the last event's"),
     Column("open", "boolean", "no end was recorded, and the last event is under 30 min old"),
@@ -76,17 +76,17 @@ SESSIONS: Final = (
     Column("n_gaps", "integer", "events known to be lost"),
     Column("duplicates", "integer", "events that came twice; left out"),
     Column("inversions", "integer", "events out of order; sorted"),
-    Column("out_of_range", "integer", "events more than 5 min outside the visit; left out"),
+    Column("out_of_range", "integer", "events more than 5 min outside the session; left out"),
     Column("clock_shifted", "boolean", "the events' clock disagreed with the start: all were moved to begin there"),
     Column("clock_offset_ms", "number", "by how much it was ahead", "ms"),
 )  # fmt: skip
 
 EVENTS: Final = (
     *_SESSION,
-    Column("number", "integer", "1, 2, … within the visit, by time; what replay calls #1"),
+    Column("number", "integer", "1, 2, … within the session, by time; what replay calls #1"),
     Column("t", "integer", "when", "epoch ms"),
     Column("time", "time", "when", "UTC"),
-    Column("at_s", "number", "time since the visit began", "s"),
+    Column("at_s", "number", "time since the session began", "s"),
     Column("type", "text", "scroll, click, selection, copy, activity, prompt, model_response, new_chat, or another"),
     *_CHAT,
     Column("text", "text", "the prompt, or the answer", hidden="text"),
@@ -117,7 +117,7 @@ EVENTS: Final = (
 
 TURNS: Final = (
     *_SESSION,
-    Column("turn", "integer", "1, 2, … within the visit; 0 for a response whose prompt is missing"),
+    Column("turn", "integer", "1, 2, … within the session; 0 for a response whose prompt is missing"),
     *_CHAT,
     Column("prompt_time", "time", "when the prompt was sent", "UTC"),
     Column("response_time", "time", "when the answer or the error came; missing without", "UTC"),

@@ -131,7 +131,7 @@ def position(when: str, events: Sequence[Event], *, after_s: float = -math.inf) 
     if not found or (number is not None and not 1 <= number <= len(found)):
         counts = Counter(str(event["type"]) for event in events)
         there = ", ".join(f"{name} ({count})" for name, count in counts.most_common()) or "no events"
-        raise LlmtrackError(f"No event {when!r} in this visit.", f"It has {there}. Times are 12.5, 90s, 2m or 1:30.")
+        raise LlmtrackError(f"No event {when!r} in this session.", f"It has {there}. Times are 12.5, 90s, 2m or 1:30.")
     if number is not None:
         return found[number - 1]
     return next((at_s for at_s in found if at_s >= after_s), found[-1])

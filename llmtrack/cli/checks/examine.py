@@ -35,7 +35,7 @@ class Check(NamedTuple):
 
 
 def examine(url: str) -> Iterator[Check]:
-    """Every check in order: configuration, store, then a visit through the collector at `url`."""
+    """Every check in order: configuration, store, then a session through the collector at `url`."""
     from llmtrack.config import load_settings
     from llmtrack.store.database.sessions import connect
 
@@ -71,7 +71,7 @@ def guarded(name: str, look: Callable[[], Check]) -> Check:
 def check_configuration(settings: Settings) -> Iterator[Check]:
     """The experiments, and for each group whether it has something to answer with."""
     names = ", ".join(f"{name} ({len(experiment.groups)})" for name, experiment in settings.experiments.items())
-    yield Check("configuration", "ok", f"experiments (groups): {names}; visits join {settings.experiment}")
+    yield Check("configuration", "ok", f"experiments (groups): {names}; sessions join {settings.experiment}")
     for name, experiment in settings.experiments.items():
         for group in experiment.groups:
             yield _credentials(settings, name, group)
@@ -200,7 +200,7 @@ def _tracker(client: Client) -> Check:
 
 
 class _Walk:
-    """A visit through the collector as the tracker makes it, with a retry that overtakes; deleted in the end."""
+    """A session through the collector as the tracker makes it, with a retry that overtakes; deleted in the end."""
 
     def __init__(self, client: Client, settings: Settings, store: Store) -> None:
         self.client = client
@@ -214,7 +214,7 @@ class _Walk:
         """Start, events, end, reading back, cleaning up; a step that fails leads straight to the last."""
         steps = {"start": self.start, "events": self.events, "end": self.end, "read back": self.read_back}
         for name, step in steps.items():
-            check = guarded(f"visit: {name}", partial(step, f"visit: {name}"))
+            check = guarded(f"session: {name}", partial(step, f"session: {name}"))
             yield check
             if check.status == "failed":
                 break
@@ -272,5 +272,5 @@ class _Walk:
 
     def clean_up(self) -> Check:
         if self.store.delete(self.session_id):
-            return Check("cleaned up", "ok", "the visit is deleted again")
+            return Check("cleaned up", "ok", "the session is deleted again")
         return Check("cleaned up", "warning", f"{self.session_id} is not in this store and could not be deleted")

@@ -1,4 +1,4 @@
-"""What `llmtrack serve --check` looks at: everything the collector needs, before it takes its first visit."""
+"""What `llmtrack serve --check` looks at: everything the collector needs, before it takes its first session."""
 
 from __future__ import annotations
 

@@ -149,7 +149,7 @@ def _signed(share: float) -> str:
 
 
 def clock(seconds: float) -> str:
-    """A position in a visit.
+    """A position in a session.
 
     >>> [clock(s) for s in (0, 12.34, 75, 3723.4)]
     ['0:00.0', '0:12.3', '1:15.0', '1:02:03.4']

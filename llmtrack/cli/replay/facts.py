@@ -1,4 +1,4 @@
-"""What is said about a visit as a whole: who, with what, when, how much, how it ended."""
+"""What is said about a session as a whole: who, with what, when, how much, how it ended."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ _REPAIRS = {
 
 
 def length_s(visit: Visit) -> float:
-    """Seconds from the start of the visit to its end, or to its last event when that is later."""
+    """Seconds from the start of the session to its end, or to its last event when that is later."""
     start, end = visit.session["start_time"], visit.session["end_time"]
     last = visit.events[-1]["at_s"] if visit.events else 0.0
     return max(0.0, last, (end - start).total_seconds() if end else 0.0)
@@ -68,7 +68,7 @@ def facts(visit: Visit, numbers: Mapping[str, Any], now: datetime) -> list[tuple
     session, environment = visit.session, visit.session["environment"]
     model = " in ".join(_known(session.get("model_group"), session.get("experiment_id")))
     rows = [
-        ("visit", session["session_id"]),
+        ("session", session["session_id"]),
         ("user", "".join(_known(session.get("user_id")))),
         ("model", model),
         ("device", _device(environment)),
@@ -90,13 +90,13 @@ def numbers(visit: Visit) -> Mapping[str, Any]:
 
 
 def ending(document: Mapping[str, Any], numbers: Mapping[str, Any]) -> str:
-    """How the visit ended, as far as it is known."""
+    """How the session ended, as far as it is known."""
     if numbers["open"]:
         return "still open"
     if numbers["end_estimated"] or math.isnan(numbers["end_ms"]):
         end = "no end was recorded; last seen"
     else:
-        end = _ENDS.get(str(document.get("ended_by")), "the visit ended")
+        end = _ENDS.get(str(document.get("ended_by")), "the session ended")
     return f"{end} {_REASONS[numbers['exit_reason']]}"
 
 

@@ -1,4 +1,4 @@
-"""Draws a visit: on a terminal in colour with rendered markdown, elsewhere as plain text. When is not decided here."""
+"""Draws a session: in colour on a terminal, with rendered markdown; elsewhere as plain text. When is not its matter."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _TICK_S = 0.1
 
 
 class Screen:
-    """Where a replay is drawn. `live` shows the position in the visit below it, while it plays."""
+    """Where a replay is drawn. `live` shows the position in the session below it, while it plays."""
 
     def __init__(self, console: Console, length_s: float, speed: float = 1.0, *, live: bool = False) -> None:
         self.console = console
@@ -56,7 +56,7 @@ class Screen:
             self.live.stop()
 
     def facts(self, rows: Iterable[tuple[str, str]]) -> None:
-        """What is known about the visit as a whole, a label and a value a row."""
+        """What is known about the session as a whole, a label and a value a row."""
         for label, value in rows:
             self._row(Text(f"{label:>{self.width}}", "dim"), Text(line(value)))
         self.console.print()
@@ -84,7 +84,7 @@ class Screen:
         self._row(Text(" " * self.width), Text(f"⋯ {silence.kind} {duration(silence.seconds)}", "dim italic"))
 
     def end(self, how: str, spent: str, silence: Silence | None) -> None:
-        """How the visit ended, and where its time went."""
+        """How the session ended, and where its time went."""
         if silence:
             self.silence(silence)
         self._row(Text(f"{clock(self.length_s):>{self.width}}", "dim"), Text(how, "bold"))
@@ -96,7 +96,7 @@ class Screen:
         self._row(Text(" " * self.width), Text(line(text), "dim"))
 
     def position(self, at_s: float) -> None:
-        """Where in the visit we are, on a last line that leaves no trace."""
+        """Where in the session we are, on a last line that leaves no trace."""
         self.at_s = at_s
         if self.live:
             pace = f"  {self.speed:g}x" if self.speed != 1 else ""

@@ -1,4 +1,4 @@
-"""Every event of a visit reads as a sentence, whoever wrote it and whatever is missing from it."""
+"""Every event of a session reads as a sentence, whoever wrote it and whatever is missing from it."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class _Text(NamedTuple):
 
 @dataclass
 class _Told:
-    """What the visit has told so far: some sentences depend on it."""
+    """What the session has told so far: some sentences depend on it."""
 
     viewport_px: float | None
     arrived: bool = False
@@ -60,7 +60,7 @@ class _Told:
 
 
 def tell(events: Sequence[Event], environment: Data | None = None) -> list[Sentence]:
-    """A sentence for each event of a visit, in order. Texts are safe for a terminal; bodies keep their lines."""
+    """A sentence for each event of a session, in order. Texts are safe for a terminal; bodies keep their lines."""
     told = _Told(_viewport(environment or {}))
     sentences = []
     for event in events:

@@ -61,6 +61,6 @@ class Late:
         if record.arrived():
             return True
         if time.monotonic() > until:
-            log.info("a chat turn was not logged: its visit did not start within %d s", self._kept_s)
+            log.info("a chat turn was not logged: its session did not start within %d s", self._kept_s)
             return True
         return False

@@ -83,7 +83,7 @@ class Record:
         if not self.owner:
             self._untracked = f"Not tracked: no session {self._session_id[:SHOWN_ID]!r} was started."
         elif not self._may_log(self.owner):
-            self._untracked = "Not tracked: this visit is somebody else's."
+            self._untracked = "Not tracked: this session is somebody else's."
             self.owner = {}
 
     def turns(self) -> list[Document]:

@@ -37,7 +37,7 @@ def group_for(settings: Settings, owner: Mapping[str, Any], user_id: str) -> tup
         if group.name == wanted:
             return group, None
     group = assign(experiment, groups, known.get("user_id") or user_id)
-    notice = f"Group {wanted!r} of this visit is not configured any more: {group.name!r} answers." if wanted else None
+    notice = f"Group {wanted!r} of this session is not configured any more: {group.name!r} answers." if wanted else None
     return group, notice
 
 

@@ -23,7 +23,7 @@ class StartBody(Body):
     user_id: Name | None = None
     experiment_id: Name | None = None
     environment: dict[str, Any] = Field(default_factory=dict)
-    age_ms: float = Field(default=0, ge=0, le=24 * 3600 * 1000, description="How long ago the visit began")
+    age_ms: float = Field(default=0, ge=0, le=24 * 3600 * 1000, description="How long ago the session began")
     previous_session_id: SessionId | None = None
     secret: str | None = Field(
         default=None, min_length=16, max_length=256, description="Known to the sender alone; start again with the same"
@@ -39,7 +39,7 @@ class Event(Body):
     model_config = ConfigDict(extra="allow")
 
     n: int | None = Field(default=None, ge=1, le=MAX_N)
-    t: float = Field(description="When, in epoch milliseconds; dated at arrival when it can be no moment of a visit")
+    t: float = Field(description="When, in epoch milliseconds; dated at arrival when it can be no moment of a session")
     type: str
     data: dict[str, Any] = Field(default_factory=dict)
 

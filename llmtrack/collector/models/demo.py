@@ -22,7 +22,7 @@ _HONEST = "*This is the demo: a few built-in texts chosen by the words of your q
 _TOPICS: tuple[tuple[str, str], ...] = (  # the words that choose a text, and the text
     (
         "track tracked tracking record recorded store stored privacy cookie llmtrack visit replay watch",
-        """**What llmtrack records of this visit**
+        """**What llmtrack records of this session**
 
 - the questions you ask and the answers you get
 - how far and how fast you scroll, and where you click
@@ -156,7 +156,7 @@ A language model is trained to predict the next word. All it writes follows from
 
 _OTHERWISE = """**I have no text about that.** These are the ones I have:
 
-- what llmtrack records of this visit (ask: *what is tracked?*)
+- what llmtrack records of this session (ask: *what is tracked?*)
 - how to put a real model here (ask: *how do I connect a model?*)
 - a small Python example (ask: *show me some Python code*)
 - a polite reminder (ask: *write a reminder to a colleague*)

@@ -36,7 +36,7 @@ class CompletionError(Shape):
 
 
 class Started(Shape):
-    """Who the visit is; `server_time` (epoch ms) sets the tracker's clock."""
+    """Whose session it is; `server_time` (epoch ms) sets the tracker's clock."""
 
     session_id: str
     user_id: str | None
@@ -62,7 +62,7 @@ class Stored(Shape):
 
 
 class Session(Shape):
-    """The document of a visit; docs/data.md has all fields."""
+    """The document of a session; docs/data.md has all fields."""
 
     session_id: str
     events: list[Any] = []

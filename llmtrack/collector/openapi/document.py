@@ -61,13 +61,13 @@ _STORED = Answered(202, "Stored; what was not, and why", {JSON: answers.Stored})
 
 OPERATIONS = (
     Operation(
-        "post", "/api/session/start", "Begin a visit; the same session_id again gets the same answer",
+        "post", "/api/session/start", "Begin a session; the same session_id again gets the same answer",
         Answered(201, "Begun", {JSON: answers.Started}), bodies.StartBody, (403, 422),
     ),
     Operation("post", "/api/session/event", "Store events", _STORED, bodies.EventsBody, (401, 403, 404, 422)),
-    Operation("post", "/api/session/end", "End a visit", _STORED, bodies.EndBody, (401, 403, 404, 422)),
+    Operation("post", "/api/session/end", "End a session", _STORED, bodies.EndBody, (401, 403, 404, 422)),
     Operation(
-        "get", "/session/{session_id}", "The document of a visit",
+        "get", "/session/{session_id}", "The document of a session",
         Answered(200, "The document", {JSON: answers.Session}), also=(401, 403, 404),
     ),
     Operation(

@@ -75,7 +75,7 @@ def test_the_chat_works_without_the_tracker(page: Page, server: ChatServer, comp
     expect(answer).to_contain_text("Hello, world.")
     assert server.queries[0]["trackingSessionId"] is None
     button(answer, "Good answer").click()
-    expect(answer).to_contain_text("Not sent: this visit is not tracked.")
+    expect(answer).to_contain_text("Not sent: this session is not tracked.")
     button(page, "New Chat").first.click()
     expect(page.locator(".turn")).to_have_count(0)
 

@@ -62,7 +62,7 @@ SEED = {
 }
 
 SEED_TOLD = """\
-   visit  user_abc_1730000000000_xyz
+ session  user_abc_1730000000000_xyz
     user  abc-123-def-456
    model  gpt-4o-mini
   device  desktop, Chrome on macOS, 1920 by 1080 px
@@ -84,7 +84,7 @@ repaired  the clock of its events disagreed with its start: all were shifted to 
   0:15.0  selected “supervised learning”
   0:16.0  copied “supervised learning”
           ⋯ away 15.2 min
- 15:30.0  the visit ended after copying or selecting something
+ 15:30.0  the session ended after copying or selecting something
           active 13.5 s, of it reading 3.5 s, waiting 2.5 s, the rest 15.2 min
 """
 
@@ -261,7 +261,7 @@ def test_speed_and_idle_limit_shorten_a_play(jsonl: Callable[..., str]) -> None:
     terminal = Terminal("last", "--source", jsonl(SEED), "--speed", "100", "--idle-limit", "1")
     assert terminal.end() == 0
     assert "of 15:30.0  100x  Ctrl-C ends" in terminal.text
-    assert "the visit ended after copying or selecting something" in terminal.text
+    assert "the session ended after copying or selecting something" in terminal.text
 
 
 # Which one
@@ -314,7 +314,7 @@ def test_what_could_not_be_read_is_named_when_nothing_is_found(
     (tmp_path / "broken.jsonl").write_text('{"session_id": "visit_1", \n')
     code, _, err = told(capsys, "visit_1", "--source", str(tmp_path / "broken.jsonl"))
     assert code == 1
-    assert "1 document could not be read: line 1" in err
+    assert "broken.jsonl can be read: line 1" in err
 
 
 # Which part
@@ -340,7 +340,7 @@ def test_a_part_of_a_visit(
     code, out, err = told(capsys, "last", "--source", jsonl(SEED), *options)
     assert code == 0
     assert f"{len(types)} of 6 events shown" in out
-    assert ("the visit ended" in out) == ("--to" not in options)
+    assert ("the session ended" in out) == ("--to" not in options)
     assert ("Nothing of its 6 events" in err) == (not types)
 
 
@@ -348,7 +348,7 @@ def test_a_type_that_is_not_there_is_remarked(jsonl: Callable[..., str], capsys:
     assert told(capsys, "last", "--source", jsonl(SEED), "--only", "prompt,bogus")[2] == "This session has no bogus.\n"
     assert told(capsys, "last", "--source", jsonl(SEED), "--only", "prompt,bogus", "--quiet")[2] == ""
     code, _, err = told(capsys, "last", "--source", jsonl(SEED), "--from", "bogus")
-    assert (code, err.partition("this visit.")[0]) == (1, "llmtrack: No event 'bogus' in ")
+    assert (code, err.partition("this session.")[0]) == (1, "llmtrack: No event 'bogus' in ")
 
 
 # What it says
@@ -397,8 +397,8 @@ ODD: dict[str, tuple[dict[str, Any], str]] = {
     "a click without a place": (document((1, "click", {"target": 7, "x": None})), "clicked\n"),
     "an odd activity": (document((1, "activity", {"activity_state": ["?"]})), 'activity: activity_state = ["?"]'),
     "a rating of stars": (document((1, "feedback", {"rating": 5})), "feedback: rating = 5"),
-    "no environment": (document(environment=None), "visit  visit_1"),
-    "an odd environment": (document(environment={"device": 5, "viewport": [1]}), "visit  visit_1"),
+    "no environment": (document(environment=None), "session  visit_1"),
+    "an odd environment": (document(environment={"device": 5, "viewport": [1]}), "session  visit_1"),
     "a float and a text for a time": (
         {**document(), "events": [{"t": T + 0.5, "type": "click"}, {"t": "2024-10-27T03:33:21Z", "type": "copy"}]},
         "0:00.0  clicked\n  0:01.0  copied",

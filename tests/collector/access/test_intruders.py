@@ -229,7 +229,7 @@ def test_a_stranger_who_knows_a_visit_logs_nothing_in_it(collector: Browser, sto
     for _ in range(2):  # without a cookie, then with one of his own
         answer = stranger.post("/query", question)
         assert (answer.status, answer.json["tracked"]) == (200, False)
-        assert answer.json["notice"] == "Not tracked: this visit is somebody else's."
+        assert answer.json["notice"] == "Not tracked: this session is somebody else's."
         assert store.find(visit["session_id"])["events"] == []
     own, age = cookie.value.partition(".")[0], {"hours": 49}
     with time_machine.travel(datetime.now(UTC) - timedelta(**age), tick=False):

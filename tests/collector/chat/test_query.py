@@ -459,7 +459,7 @@ TWO = {
         ({"model_group": "b", "experiment_id": "trial"}, "model-b", None),
         ({"model_group": "c", "experiment_id": "other"}, "model-c", None),
         ({"model_group": "b"}, "model-b", None),
-        ({"model_group": "gone"}, "model-a", "Group 'gone' of this visit is not configured any more: 'a' answers."),
+        ({"model_group": "gone"}, "model-a", "Group 'gone' of this session is not configured any more: 'a' answers."),
         ({"model_group": {"$odd": 1}, "experiment_id": ["x"]}, "model-a", None),
         ({}, "model-a", None),
     ],

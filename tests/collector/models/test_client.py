@@ -253,7 +253,7 @@ def test_text_in_parts_and_half_an_emoji_are_read() -> None:
         ("Explain the difference between supervised and unsupervised learning", "**Machine learning in short**"),
         ("Write a polite reminder to a colleague", "**A polite reminder**"),
         ("Show me how to read a CSV file in Python", "**A small Python example**"),
-        ("what is tracked here", "**What llmtrack records of this visit**"),
+        ("what is tracked here", "**What llmtrack records of this session**"),
         ("How do I connect a real model?", "**How to put a real model here**"),
         ("Who won the cup in 1954?", "**I have no text about that.**"),
         ("???", "**I have no text about that.**"),

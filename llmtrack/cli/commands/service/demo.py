@@ -36,7 +36,7 @@ def demo(
     ] = None,
     clear: Annotated[bool, typer.Option("--clear", help="Remove the sample sessions and stop.")] = False,
 ) -> None:
-    """Try everything now: sample visits, a replay, the chat page. Ctrl-C ends it.
+    """Try everything now: sample sessions, a replay, the chat page. Ctrl-C ends it.
 
     The samples lie in the embedded server, whatever MONGODB_URI says: in its default database, or in llm_demo when
     that holds sessions of yours.
@@ -161,10 +161,10 @@ def _what_next(session_id: str, option: str) -> str:
 
     llmtrack = _own_name()
     tries = (
-        ("sessions", "", "all visits, newest first"),
+        ("sessions", "", "all sessions, newest first"),
         ("sessions", " --sort copies --group deep-70b", "who copies most from the slow model"),
-        ("replay", f" {session_id[:28]} --speed 4", "the visit above as it happened, four times as fast"),
-        ("replay", " last", "the newest visit; after a chat on the page below, your own"),
+        ("replay", f" {session_id[:28]} --speed 4", "the session above as it happened, four times as fast"),
+        ("replay", " last", "the newest session; after a chat on the page below, your own"),
         ("funnel", "", "how far people get, by model"),
         ("engagement", " --control base-7b", "what truly differs between the models"),
         ("dropoff", "", "where people give up"),

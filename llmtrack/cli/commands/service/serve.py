@@ -27,7 +27,7 @@ def serve(
     """Run the collector: the chat page, the tracker and the place events go to.
 
     Stores sessions in MONGODB_URI, else in the embedded server. Where others can reach it, LLMTRACK_ADMIN_TOKEN must
-    be set: whoever sends it may read visits. Ctrl-C ends it.
+    be set: whoever sends it may read sessions. Ctrl-C ends it.
 
     Example: llmtrack serve --host 0.0.0.0 --port 8000
     """

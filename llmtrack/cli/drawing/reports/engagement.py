@@ -86,11 +86,11 @@ def _metrics(metrics: Iterable[MetricResult], width: int) -> Iterator[Text]:
         Cell("value", style="bold"),
         Cell("95 %"),
         Cell("lift", style="bold"),
-        Cell("95 %"),
-        Cell("p adjusted", optional=2),
+        Cell("95 %", optional=1),
+        Cell("p adjusted", optional=3),
         Cell("verdict", right=False),
-        Cell("n", optional=1),
-        Cell("users", optional=3),
+        Cell("n", optional=2),
+        Cell("users", optional=4),
     )
     ordered = sorted(metrics, key=lambda metric: metric.exploratory)
     sections: list[tuple[Text | None, Sequence[Row]]] = []

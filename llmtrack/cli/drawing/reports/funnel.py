@@ -71,7 +71,10 @@ def _steps(found: FunnelResult, several: str, width: int) -> Iterator[Text]:
         Cell("step", right=False, cut=True),
         Cell("", right=False),
         Cell("of all", style="bold"),
-        *map(Cell, ("95 %", "of previous", "median", "p90", several)),
+        *map(Cell, ("95 %", "of previous")),
+        Cell("median", optional=1),
+        Cell("p90", optional=2),
+        Cell(several),
     ]
     sections = []
     for group in found.groups:

@@ -54,5 +54,5 @@ function unheard({ answer }) {
   answer.querySelector(".unheard")?.remove();
   const note = el("p", { class: "note unheard", role: "status" });
   answer.append(note);
-  note.textContent = "Not sent: this visit is not tracked.";
+  note.textContent = "Not sent: this session is not tracked.";
 }

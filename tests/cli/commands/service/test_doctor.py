@@ -22,7 +22,7 @@ from llmtrack.config import Settings
 from llmtrack.store.database.sessions import Store
 
 Found = dict[str, dict[str, str]]
-WALK = ["visit: start", "visit: events", "visit: end", "visit: read back", "cleaned up"]
+WALK = ["session: start", "session: events", "session: end", "session: read back", "cleaned up"]
 
 
 @pytest.fixture(autouse=True)
@@ -87,7 +87,7 @@ def test_a_collector_that_does_not_run_is_a_finding(capsys: pytest.CaptureFixtur
     assert found["collector"]["status"] == "failed"
     assert url in found["collector"]["finding"]
     assert "llmtrack serve" in found["collector"]["advice"]
-    assert "visit: start" not in found
+    assert "session: start" not in found
 
 
 @pytest.mark.parametrize("url", ["nonsense", "http://[", "ftp://127.0.0.1"])
@@ -166,8 +166,8 @@ def test_a_collector_of_another_store_is_a_finding(
 ) -> None:
     monkeypatch.setenv("LLMTRACK_DATABASE", f"{store.database.name}_other")
     code, found = examine(capsys, serve(collector))
-    assert (code, found["visit: read back"]["status"]) == (1, "failed")
-    assert "another store" in found["visit: read back"]["finding"]
+    assert (code, found["session: read back"]["status"]) == (1, "failed")
+    assert "another store" in found["session: read back"]["finding"]
     assert found["cleaned up"]["status"] == "warning"
     store.client.drop_database(f"{store.database.name}_other")
 
@@ -194,8 +194,8 @@ def test_a_collector_that_stores_retries_twice_is_a_finding(
     code, found = examine(capsys, serve(app))
     assert code == 1
     assert found["tracker"]["status"] == "failed"
-    assert found["visit: events"]["finding"] == "11 accepted of 5 sent in three overlapping batches"
-    assert "visit: end" not in found
+    assert found["session: events"]["finding"] == "11 accepted of 5 sent in three overlapping batches"
+    assert "session: end" not in found
 
 
 @pytest.mark.parametrize(("off_s", "says"), [(7200.0, "7,200.0 s ahead of"), (-3.0, "3.0 s behind")])

@@ -34,7 +34,7 @@ def test_there_the_admin_token_reads_and_nothing_else_does(tmp_path: Path, mongo
         assert browser.get(path, Authorization=f"Bearer {ADMIN}").status == 200
         for known, code in ((environment, 0), ({"MONGODB_URI": mongodb_uri}, 1)):
             ran = llmtrack("doctor", "--url", server.url, "--format", "json", **known)
-            [read] = [check for check in json.loads(ran.stdout)["checks"] if check["check"] == "visit: read back"]
+            [read] = [check for check in json.loads(ran.stdout)["checks"] if check["check"] == "session: read back"]
             assert (ran.returncode, ("Set LLMTRACK_ADMIN_TOKEN" in read["advice"])) == (code, bool(code)), ran.stdout
 
 
