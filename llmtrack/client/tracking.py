@@ -16,7 +16,7 @@ from llmtrack.client.sender import END, EVENT, START, Sender, sender
 from llmtrack.client.tapped import tapped
 from llmtrack.session.schema import MODEL_RESPONSE, PROMPT, new_session_id, storable
 from llmtrack.turn.answer import Answer
-from llmtrack.turn.chunk import Delta, read_chunk
+from llmtrack.turn.chunk import Delta, Failure, read_chunk
 from llmtrack.turn.fields import string
 from llmtrack.turn.identity import Turns, new_turn_id
 from llmtrack.turn.question import Question, asked, prompt_data
@@ -178,6 +178,7 @@ class _Turn:
         self._tracking, self._answer, self._read, self._attempt = tracking, answer, read, attempt
         answer.ask()  # not before `t`: what it measures is added to that, and must not overtake the next question
         self._ended = False
+        self._unread = False  # the application reads the bytes itself: nothing is known of them
 
     def event(self, name: str, data: str) -> None:
         """An event of a stream."""
@@ -193,7 +194,8 @@ class _Turn:
         with self._tracking.quietly():
             if (response := getattr(result, "http_response", None)) is not None:
                 if not response.is_closed:
-                    return  # the application reads the bytes itself
+                    self._unread = True
+                    return
                 self._body(response.content)
             elif isinstance(result, str | bytes):
                 self._body(result.encode() if isinstance(result, str) else result)
@@ -205,7 +207,10 @@ class _Turn:
             for event in events([body]):
                 self.event(event.name, event.data)
         else:
-            self._fields(json.loads(body))
+            self._answer.failure = Failure(code="no completion")
+            fields = json.loads(body)
+            self._answer.failure = None
+            self._fields(fields)
 
     def _fields(self, fields: object) -> None:
         self._answer.add(self._read(fields, ""))
@@ -221,9 +226,9 @@ class _Turn:
         self._tracking.forget(self)
         with self._tracking.quietly():
             answer = self._answer
-            outcome = answer.end(self._failure(error), left=error is None and not (complete and self.heard))
+            outcome = answer.end(self._failure(error), left=error is None and (self._unread or not complete))
             data = {**outcome, **answer.numbers(), **({"attempt": self._attempt} if self._attempt > 1 else {})}
-            if not (self.heard or error):  # the application read the bytes itself: nothing is known of them
+            if self._unread:
                 for name in ("text", "citations", "response_length", "partial"):
                     data.pop(name, None)
             self._tracking.turns.end("", self.turn_id, answer, failed="error" in data)

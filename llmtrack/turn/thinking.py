@@ -28,7 +28,7 @@ class Thinking:
         self._waiting = ""
         self._close = ""  # the tag that ends it, while the model thinks
         self._speaks = False  # from now on all is text
-        self._trims = False  # the blank lines after the thinking are no text
+        self._trims = False  # the blank lines after an opening or a closing tag are nothing
 
     def add(self, piece: str) -> Said:
         """What can be told of it by now."""
@@ -37,7 +37,7 @@ class Thinking:
         self._waiting += piece
         if not self._close:
             if opened := _OPEN.match(self._waiting):
-                self._close = f"</{opened[1].lower()}>"
+                self._close, self._trims = f"</{opened[1].lower()}>", True
                 self._waiting = self._waiting[opened.end() :]
             elif _may_open(self._waiting):
                 return Said()
@@ -49,21 +49,21 @@ class Thinking:
     def end(self) -> Said:
         """The rest, when the answer has ended."""
         rest = self._taken(len(self._waiting))
-        return Said(thinking=rest) if self._close and not self._speaks else Said(text=rest)
+        return Said(thinking=self._trimmed(rest)) if self._close and not self._speaks else Said(text=rest)
 
     def _thought(self) -> Said:
         at = self._waiting.lower().find(self._close)
         if at >= 0:
-            thinking = self._taken(at)
+            thinking = self._trimmed(self._taken(at)).rstrip("\n")
             text = self._waiting[len(self._close) :]
             self._waiting, self._speaks, self._trims = "", True, True
-            return Said(thinking.strip("\n"), self._trimmed(text))
+            return Said(thinking, self._trimmed(text))
         kept = next(
             (n for n in range(min(len(self._close) - 1, len(self._waiting)), 0, -1)
              if self._close.startswith(self._waiting[-n:].lower())),
             0,
         )  # fmt: skip
-        return Said(thinking=self._taken(len(self._waiting) - kept))
+        return Said(thinking=self._trimmed(self._taken(len(self._waiting) - kept)))
 
     def _taken(self, length: int) -> str:
         taken, self._waiting = self._waiting[:length], self._waiting[length:]
