@@ -19,6 +19,7 @@ from llmtrack.store.database.codec import COLUMNS
 from llmtrack.store.database.continuation import document_id, part_of
 from llmtrack.store.database.query import stored_names
 from llmtrack.store.database.sessions import Store, reachable
+from llmtrack.store.database.whose import known
 from llmtrack.store.sources.documents import Document, Found, Unreadable
 
 BATCH = 500  # documents written at a time, or
@@ -92,7 +93,8 @@ def _row(found: Found | Unreadable) -> _Row | Unreadable:
     if isinstance(found, Unreadable):
         return found
     if reason := unusable(found.document):
-        return Unreadable(found.where, reason.replace("_", " "))
+        what = known(found.document)
+        return Unreadable(found.where, f"this is {what}" if what else reason.replace("_", " "))
     session_id, part = found.document["session_id"], part_of(found.document)
     try:
         raw = bson.encode({"_id": None} | found.document | {"_id": document_id(session_id, part)})

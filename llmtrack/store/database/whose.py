@@ -14,12 +14,13 @@ if TYPE_CHECKING:
     from pymongo.collection import Collection
 
 SAMPLE: Final = 20  # documents that are looked at
-_LOGINS: Final = (  # fields that tell, and whose they are
+_OTHERS: Final = (  # fields that tell, and what it is
     ({"refreshTokenHash"}, "login sessions of LibreChat"),
     ({"sessionToken", "userId"}, "login sessions of Auth.js"),
     ({"expires", "session"}, "login sessions of connect-mongo"),
     ({"val", "expiration"}, "login sessions of Flask-Session"),
     ({"token", "userId", "expiresAt"}, "login sessions of Better Auth"),
+    ({"total_records", "data"}, "/export_data of the LLM Platform, which has no sessions: read its database"),
 )
 _FIELDS: Final = dict.fromkeys(("session_id", "start_time", "schema_version", "chat_session_id"), 1)
 
@@ -44,11 +45,15 @@ def whose(collection: Collection[Document]) -> Whose:
 
 def described(document: Mapping[str, Any]) -> str:
     """What a document that is no session is, for people to read."""
-    for fields, what in _LOGINS:
-        if fields <= document.keys():
-            return what
+    if what := known(document):
+        return what
     some = [key for key in document if key != "_id"][:5]
     return f"documents of another kind (with {', '.join(some)})" if some else "documents of another kind"
+
+
+def known(document: Mapping[str, Any]) -> str | None:
+    """What a document is that others write and that is no session; None when nobody here knows."""
+    return next((what for fields, what in _OTHERS if fields <= document.keys()), None)
 
 
 def refuse_foreign(collection: Collection[Document]) -> None:

@@ -15,6 +15,7 @@ from llmtrack.session.filters import Filters
 from llmtrack.session.ids import name
 from llmtrack.session.tally import Broken
 from llmtrack.store.database.continuation import whole
+from llmtrack.store.database.whose import known
 
 BATCH_SESSIONS: Final = 5_000
 BATCH_EVENTS: Final = 200_000
@@ -88,7 +89,8 @@ class Source(ABC):
             if not filters.matches(document):
                 continue
             if reason := unusable(document):
-                self.unreadable.add(reason, where)
+                what = known(document)
+                self.unreadable.add(reason, f"{where}, {what}" if what else where)
                 continue
             session_id = str(name(document["session_id"]))
             if session_id in seen:

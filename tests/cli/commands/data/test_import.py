@@ -210,3 +210,22 @@ def test_rows_of_an_export_are_refused_as_when_read(capsys: pytest.CaptureFixtur
         main(["sessions", "--source", rows])
     assert exited.value.code == 1
     assert "no start time" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("document", "what"),
+    [
+        ({"total_records": 1, "queries_count": 1, "events_count": 0, "data": [{"type": "query"}]}, "/export_data"),
+        ({"refreshTokenHash": "0", "expiration": "2026-11-01", "user": "u"}, "login sessions of LibreChat"),
+    ],
+)
+def test_what_others_export_is_refused_by_name(
+    capsys: pytest.CaptureFixture[str], store: Store, document: dict[str, Any], what: str
+) -> None:
+    code, _, err = run(capsys, write("other.jsonl", document))
+    assert code == 1
+    assert what in err
+    with pytest.raises(SystemExit) as exited:
+        main(["sessions", "--source", "other.jsonl"])
+    assert exited.value.code == 1
+    assert what in capsys.readouterr().err

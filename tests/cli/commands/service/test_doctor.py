@@ -74,7 +74,8 @@ def test_all_is_well_with_a_running_collector_and_nothing_is_left_behind(
     code, found = examine(capsys, serve(collector) + "/")
     assert code == 0
     assert list(found) == [
-        "configuration", "group demo", "store", "store writable", "indexes", "saved chats", "clock", "collector", "tracker", *WALK,
+        "configuration", "group demo", "store", "store writable", "indexes", "saved chats", "clock", "collector",
+        "tracker", *WALK,
     ]  # fmt: skip
     assert {check["status"] for check in found.values()} == {"ok"}
     assert store.sessions.count_documents({}) == 0
