@@ -234,3 +234,62 @@ def test_a_thousand_gestures_cost_the_page_next_to_nothing(page: Page, collector
     assert len(times) >= 1000
     assert sum(times) / len(times) < 0.2
     assert p99 < 3
+
+
+def test_spools_of_a_collector_that_is_gone_stay_small_and_the_newest_stay(
+    page: Page, collector: Collector, site: Site
+) -> None:
+    page.goto(site.page("elsewhere.html"))
+    page.evaluate(
+        """() => {
+          for (let i = 10; i < 50; i++) {
+            const rest = { to: "http://127.0.0.1:9/", start: {}, at: Date.now(), left: 1 };
+            const visit = { ...rest, queue: [], pad: "x".repeat(30000) };
+            localStorage.setItem(`llmtrack:spool:user_a_17000000000${i}_1`, JSON.stringify(visit));
+          }
+        }"""
+    )
+    collector.away = True
+    page.goto(site.page(consent="required"))  # swept at load, without any request
+    page.wait_for_function("window.llmtrack")
+    wait(page, 0.3)
+    kept = page.evaluate("Object.entries(localStorage).map(([key, text]) => [key, text.length])")
+    assert sum(len(key) + size for key, size in kept) <= 200_000
+    assert sorted(key.split("_")[-2][-2:] for key, _ in kept) == ["44", "45", "46", "47", "48", "49"]
+    assert collector.requests == []
+
+
+def test_large_data_is_measured_in_bytes(page: Page, collector: Collector, site: Site) -> None:
+    page.goto(site.page())
+    page.wait_for_function("window.llmtrack?.sessionId")
+    page.evaluate("llmtrack.track('cjk', {list: Array(10).fill('字'.repeat(5000))}); llmtrack.track('last')")
+    until(lambda: collector.visits and collector.visit.of("last"), pause=lambda s: wait(page, s))
+    assert collector.visit.of("cjk") == [{"truncated": 150_040}]
+
+
+SELECT_ALL = """() => {
+  document.body.innerHTML = "<p><b>word</b> and <i>more</i> text <a>link</a> <code>x</code></p>".repeat(20000);
+  document.body.offsetHeight;
+  window.longest = 0;
+  const later = window.setTimeout;
+  window.setTimeout = (work, ms) => later(() => {
+    const began = performance.now();
+    work();
+    window.longest = Math.max(window.longest, performance.now() - began);
+  }, ms);
+  getSelection().selectAllChildren(document.body);
+}"""
+
+
+def test_selecting_a_hundred_thousand_elements_costs_little_and_sends_a_length(
+    page: Page, collector: Collector, site: Site
+) -> None:
+    page.goto(site.page())
+    page.wait_for_function("window.llmtrack?.sessionId")
+    page.evaluate(SELECT_ALL)
+    until(lambda: collector.visits and collector.visit.of("selection"), pause=lambda s: wait(page, s))
+    (selection,) = collector.visit.of("selection")
+    assert (selection["selected_text"], selection["selected_length"] >= 500_000) == ("", True)
+    longest = page.evaluate("longest")
+    print(f"select all of 100,000 elements: {longest:.1f} ms")
+    assert longest < 100  # 27 on a machine that did ten other things; 138 when every element was asked

@@ -1,0 +1,35 @@
+"""The same visit is the same events, in the same order, whatever the engine."""
+
+from __future__ import annotations
+
+from tests.browser.driving import Tab
+from tests.browser.standin import Collector, Site
+
+
+def test_one_visit_in_every_engine(tab: Tab, collector: Collector, site: Site) -> None:
+    tab.open(site.page(hash_routes="", utm_source="letter", secret="hidden"))
+    tab.until(lambda: collector.visits and collector.visit.events)
+    tab.click("document.querySelector('#button')")
+    tab.drag_over("document.querySelector('#answer')")
+    tab.press("Control+c")
+    tab.run("() => history.pushState({}, '', '/host/route-b?secret=1#x')")
+    tab.run("() => history.replaceState({}, '', '/host/route-b?secret=2')")  # the same page
+    tab.run("() => { location.hash = '#/settings?secret=3'; }")
+    tab.wait(0.3)
+    tab.run("() => { location.hash = 'access_token=secret'; }")  # no route
+    tab.wait(0.3)
+    tab.open("about:blank")
+    tab.until(lambda: collector.visit.ends)
+    visit, page = collector.visit, f"{site.url}/host/route-b"
+    environment = visit.start["environment"]
+    assert (environment["utm_source"], environment["page_url"]) == ("letter", f"{site.url}/page.html")
+    told = [event["type"] for _, event in sorted(visit.events.items()) if event["type"] != "visibility"]
+    kinds = [kind for kind in told if kind != "click"]  # the end of a drag is a click in some
+    assert kinds == ["activity", "selection", "copy", "navigation", "navigation", "navigation"]
+    assert (visit.of("click")[0]["target"], visit.of("click")[0]["name"]) == ("BUTTON", "Press")
+    assert visit.of("navigation") == [
+        {"page_url": page},
+        {"page_url": page, "route": "#/settings"},
+        {"page_url": page},
+    ]
+    assert "secret=" not in str([request.body for request in collector.requests])
