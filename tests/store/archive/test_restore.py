@@ -64,7 +64,7 @@ def test_a_different_one_is_named_and_left_unless_it_is_to_be_overwritten(
 
 
 def test_the_same_id_under_another_key_is_different_and_can_be_overwritten(store: Store, folder: Folder) -> None:
-    store.sessions.insert_one({"_id": "mine", "session_id": "s4"})
+    store.sessions.insert_one({"_id": "mine", "session_id": "s4", "events": []})
     assert restore(store, folder).different == ["s4"]
     assert restore(store, folder, overwrite=True).overwritten == 1
     assert store.sessions.count_documents({}) == 10
