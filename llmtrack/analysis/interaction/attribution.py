@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -10,12 +11,16 @@ from llmtrack.analysis.interaction.events import Rows, given
 from llmtrack.session.batch import Bools, Ints
 from llmtrack.session.schema import COPY, SELECTION
 from llmtrack.session.series import numbered
+from llmtrack.session.visible import Shown
 
 SAME_MS: Final = 5_000  # a selection followed this soon by a copy of its text is that copy
 
 
 class Taken(NamedTuple):
-    """Copies and selections: `row` of the event, whether it is a `copy`, and the row of its `answer` (-1: none)."""
+    """Copies and selections: `row` of the event, whether it is a `copy`, and the row of its `answer` (-1: none).
+
+    One that spans two answers stands twice.
+    """
 
     row: Ints
     copy: Bools
@@ -25,16 +30,17 @@ class Taken(NamedTuple):
 def attribute(rows: Rows) -> Taken:
     """The answer of each copy and selection; a selection that was then copied counts once, as a copy.
 
-    It is the answer named by turn_id; else the latest earlier one of that chat whose text contains it (whitespace
-    folded); else, where no answer's text is stored, the latest earlier one; else none: people copy their own prompts.
+    It is the answer named by turn_id; else the latest earlier one of that chat whose text holds it, as a page shows it,
+    or the two that it spans; else, where no answer's text is stored, the latest earlier one; else none: people copy
+    their own prompts.
     Needs the fields text and selected_text.
     """
     at = np.flatnonzero(rows.taken & ~_copied_selections(rows))
-    answer = np.full(len(at), -1, dtype=np.int64)
     named = given(rows.field("turn_id")[at])
-    answer[named] = _named(rows, at[named])
-    answer[~named] = _containing(rows, at[~named])
-    return Taken(at, rows.kind(COPY)[at], answer)
+    sources = _containing(rows, at[~named])
+    row = np.append(at[named], np.repeat(at[~named], np.array([*map(len, sources)], dtype=np.int64)))
+    answer = np.append(_named(rows, at[named]), np.array([*itertools.chain(*sources)], dtype=np.int64))
+    return Taken(row, rows.kind(COPY)[row], answer)
 
 
 def counted(taken: Taken, rows: int) -> tuple[Ints, Ints]:
@@ -76,25 +82,36 @@ def _named(rows: Rows, at: Ints) -> Ints:
     return np.array(found, dtype=np.int64)
 
 
-def _containing(rows: Rows, at: Ints) -> list[int]:
+def _containing(rows: Rows, at: Ints) -> list[tuple[int, ...]]:
+    """For each event the answers whose text a person may have taken it from: one, two that it spans, or (-1,)."""
     answers = np.flatnonzero(rows.answer)
     texts, taken = rows.field("text"), rows.field("selected_text")
     names_chat = given(rows.field("chat_session_id"))
     bounds = np.searchsorted(rows.session[answers], rows.session[at]), np.searchsorted(answers, at)
-    folded: dict[int, str] = {}
-    found = []
+    shown: dict[int, Shown] = {}
+    found: list[tuple[int, ...]] = []
     for row, first, last in zip(at, *bounds, strict=True):
-        earlier = [a for a in answers[first:last][::-1] if not names_chat[row] or rows.chat[a] == rows.chat[row]]
-        wanted = _fold(taken[row] or "")
+        earlier = [
+            a for a in answers[first:last][::-1].tolist() if not names_chat[row] or rows.chat[a] == rows.chat[row]
+        ]
+        wanted = Shown(taken[row] or "")
         stored = [a for a in earlier if texts[a] is not None]
-        if not stored or not wanted:
-            found.append(earlier[0] if earlier else -1)
+        if not stored or not wanted.folded:
+            found.append((earlier[0] if earlier else -1,))
             continue
-        for a in stored:
-            if a not in folded:
-                folded[a] = _fold(texts[a])
-        found.append(next((a for a in stored if wanted in folded[a]), -1))
-    return [int(a) for a in found]
+        shown |= {a: Shown(texts[a]) for a in stored if a not in shown}
+        found.append(_source(stored, shown, wanted))
+    return found
+
+
+def _source(latest_first: list[int], shown: dict[int, Shown], wanted: Shown) -> tuple[int, ...]:
+    for answer in latest_first:
+        if shown[answer].holds(wanted):
+            return (answer,)
+    for answer, before in itertools.pairwise(latest_first):
+        if shown[before].ends_in(wanted) and shown[answer].begins_in(wanted):
+            return (before, answer)
+    return (-1,)
 
 
 def _fold(text: str) -> str:

@@ -160,7 +160,7 @@ def _from_texts(found: Evidence) -> dict[str, Any]:
     long_ms = total(rows.session[silences.row], silences.active_long_ms(words), count)
     previous, again = _reasks(rows, text)
     return {
-        "selections": np.bincount(rows.session[taken.row[~taken.copy]], minlength=count),
+        "selections": np.bincount(rows.session[np.unique(taken.row[~taken.copy])], minlength=count),
         "answer_copies": np.bincount(rows.session, copies, minlength=count).astype(np.int64),
         "answer_selections": np.bincount(rows.session, selections, minlength=count).astype(np.int64),
         "copied_responses": _per_session(rows, copies > 0, count),

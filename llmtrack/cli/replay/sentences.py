@@ -25,6 +25,7 @@ from llmtrack.session.schema import (
     VISIBILITY,
 )
 from llmtrack.session.values import text as as_text
+from llmtrack.session.visible import Shown
 
 QUOTED = 160  # characters of a selection that a sentence quotes
 
@@ -41,10 +42,10 @@ class Sentence(NamedTuple):
 
 
 class _Text(NamedTuple):
-    """A prompt or an answer that selections and copies can come from, its white space folded."""
+    """A prompt or an answer that selections and copies can come from, as a page shows it."""
 
     turn: Any
-    words: str
+    words: Shown
 
 
 @dataclass
@@ -72,7 +73,7 @@ def tell(events: Sequence[Event], environment: Data | None = None) -> list[Sente
         told.chat = _word(data, "chat_session_id") or told.chat
         if event["type"] in (PROMPT, MODEL_RESPONSE):
             texts = told.prompts if event["type"] == PROMPT else told.answers
-            texts.append(_Text(data.get("turn_id"), line(_word(data, "text"))))
+            texts.append(_Text(data.get("turn_id"), Shown(_word(data, "text"))))
     return sentences
 
 
@@ -153,12 +154,12 @@ def _taken(verb: str, preposition: str, data: Data, told: _Told) -> Sentence:
 
 def _origin(text: str, data: Data, told: _Told) -> str:
     """The text it was taken from: where it stands in; else the answer that its turn_id names; else unknown ("")."""
-    turn, words = data.get("turn_id"), line(text)
+    turn, words = data.get("turn_id"), Shown(text)
     for texts, name in ((told.answers, "answer"), (told.prompts, "prompt")):
         for back, source in enumerate(reversed(texts)):
-            if (turn is None or source.turn in (None, turn)) and words in source.words:
+            if (turn is None or source.turn in (None, turn)) and source.words.holds(words):
                 return f"the {name}" if back == 0 else f"an earlier {name}"
-    for back, answer in enumerate(reversed(told.answers)):  # rendered markdown reads otherwise than its source
+    for back, answer in enumerate(reversed(told.answers)):
         if turn is not None and answer.turn == turn:
             return "the answer" if back == 0 else "an earlier answer"
     return ""
