@@ -82,4 +82,4 @@ def _pieces(tokens: Sequence[Token]) -> Iterator[str]:
 
 
 def _letters(text: str) -> str:
-    return "".join(filter(str.isalnum, text.casefold()))
+    return "".join(filter(str.isalnum, text))

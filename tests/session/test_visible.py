@@ -30,7 +30,7 @@ SEEN = {  # an answer, and what a browser gives for a selection of it
     "escapes": (r"2 \* 3 is \_six\_", "2 * 3 is _six_"),
     "entities": ("Bread &amp; butter &copy; us", "Bread & butter © us"),
     "line breaks": ("one\\\ntwo  \nthree", "one\ntwo\nthree"),
-    "typographic quotes and dashes": ('He said "no" -- it\'s late', "He said “no” – it’s late"),
+    "typographic quotes and dashes": ('He said "no" -- it\'s late', "He said “no” \u2013 it\u2019s late"),
     "a part of it": ("The **quick** brown [fox](x) jumps", "brown fox"),
     "as it was written": ("A **round** loaf", "A **round** loaf"),
     "an answer in another script": ("面包可以**保存**四天", "面包可以保存四天"),
