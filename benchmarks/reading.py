@@ -27,6 +27,7 @@ from llmtrack.store.sources.mongo import MongoSource
 CODEC: CodecOptions[dict[str, Any]] = CodecOptions(datetime_conversion=DatetimeConversion.DATETIME_MS)
 START_MS = 1_790_000_000_000
 NOW = datetime(2026, 12, 1, tzinfo=UTC)
+ODD = 0.03  # share of documents with a flaw
 WORDS = ["model", "answer", "of", "the", "gradient", "why", "is", "layer", "copy", "a", "token", "and"]
 ROUND = ("scroll", "click", "prompt", "model_response", "scroll", "selection", "copy", "scroll", "activity")
 
@@ -43,13 +44,30 @@ def session(rng: random.Random, number: int) -> dict[str, Any]:
         "_id": number,
         "session_id": f"user_{number % 5000}_{start}_{number}",
         "user_id": f"user-{number % 5000}",
-        "model_group": ("fast-3b", "base-7b", "deep-70b")[number % 3],
+        "model_group": ("fast-3b", "base-7b", "deep-70b")[number % 5000 % 3],  # a user stays in one group
         "experiment_id": "production_v1",
         "start_time": datetime.fromtimestamp(start / 1000, UTC),
         "end_time": datetime.fromtimestamp(t / 1000, UTC),
         "environment": {"device": "desktop", "browser": "Chrome", "os": "Linux", "viewport": {"height": 900}},
         "events": events,
     }
+
+
+def odd(rng: random.Random, document: dict[str, Any]) -> dict[str, Any]:
+    """The same as a writer leaves it who retries, forgets, or has other types."""
+    events = document["events"]
+    flaw = rng.randrange(5)
+    if flaw == 0:
+        events.append(events[rng.randrange(len(events))])
+    elif flaw == 1:
+        events.insert(0, events.pop())
+    elif flaw == 2:
+        document["end_time"] = None
+    elif flaw == 3:
+        events[3] = {"type": "click"}
+    else:
+        document["user_id"] = int(document["user_id"].removeprefix("user-"))
+    return document
 
 
 def data(rng: random.Random, kind: str, turn: str, chat: str) -> dict[str, Any]:
@@ -79,7 +97,7 @@ def projected(raw: bytes, fields: tuple[str, ...]) -> bytes:
     found = []
     for document in bson.decode_iter(raw, CODEC):
         for event in document["events"]:
-            event["data"] = {key: value for key, value in event["data"].items() if key in fields}
+            event["data"] = {key: value for key, value in event.get("data", {}).items() if key in fields}
         found.append(bson.encode(document))
     return b"".join(found)
 
@@ -90,12 +108,14 @@ class Reader(MongoSource):
     def __init__(self, raw: bytes) -> None:
         self.raw = raw
         self.unreadable, self.name = Broken(), "benchmark"
+        self._sends_whole = True
 
-    def _unusual(self, query: dict[str, Any]) -> tuple[set[str], list[Any]]:
-        return set(), []
+    def _unmarked(self, query: Any) -> list[Any]:
+        return []
 
-    def _raw(self, query: dict[str, Any], projection: dict[str, int] | None) -> Iterator[bytes]:
-        yield self.raw
+    def _read(self, query: Any, codec: Any, projection: Any = None) -> Iterator[tuple[str, dict[str, Any]]]:
+        for document in bson.decode_iter(self.raw, codec):
+            yield f"_id {document['_id']}", document
 
 
 def best(run: Callable[[], object]) -> float:
@@ -110,12 +130,17 @@ def best(run: Callable[[], object]) -> float:
 
 def main(sessions: int) -> None:
     """Print the table."""
-    rng = random.Random(1)
-    whole = b"".join(bson.encode(session(rng, number)) for number in range(sessions))
     events = sessions * 25
     print(f"{sessions} sessions, {events} events; ns an event, and times the floor of the same bytes")
     print(f"{'fields':<28} {'bytes':>6} {'floor':>7} {'batches':>14} {'clean':>14} {'summary':>14}")
-    for title, fields in (("none", ()), ("summary, no texts", summary.FIELDS), ("summary and turns", TEXTS)):
+    for title, fields, share in (
+        (f"{title}, {kind}", fields, share)
+        for title, fields in (("none", ()), ("summary, no texts", summary.FIELDS), ("summary and turns", TEXTS))
+        for kind, share in (("clean", 0.0), (f"{ODD:.0%} odd", ODD))
+    ):
+        rng = random.Random(1)
+        made = (session(rng, number) for number in range(sessions))
+        whole = b"".join(bson.encode(odd(rng, each) if rng.random() < share else each) for each in made)
         raw = projected(whole, fields)
         floor = best(lambda raw=raw: [None for _ in bson.decode_iter(raw, CODEC)])
 

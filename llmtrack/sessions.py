@@ -88,7 +88,7 @@ class Sessions:
 
         named = self.settings.experiments.items()
         weights = {name: {group.name: group.weight for group in experiment.groups} for name, experiment in named}
-        return ReportSettings(now=self.now, weights=weights)
+        return ReportSettings(now=self.now, weights=weights, one_group=self.filters.group is not None)
 
     def cleaned(self, fields: Iterable[str] | None = ()) -> Iterator[Cleaned]:
         """Clean batches of sessions (at least one) with these data fields of their events (None: whole data objects).

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple
 import numpy as np
 import pandas as pd
 
-from llmtrack.analysis.experiment.inference import MIN_USERS
+from llmtrack.analysis.experiment.inference import MIN_USERS, mean_interval
 from llmtrack.analysis.experiment.population import check
-from llmtrack.analysis.experiment.users import People, identity, people
+from llmtrack.analysis.experiment.users import People, identity, people_of
 from llmtrack.analysis.interaction import events as kinds
 from llmtrack.analysis.interaction.events import Rows, given
 from llmtrack.analysis.parts import Part, compact, merge
 from llmtrack.analysis.result import Comparison, Note, Pair, Result, number, pair
-from llmtrack.analysis.stats import div, quantile, ratio, winsorise
+from llmtrack.analysis.stats import div, quantile, winsorise
 from llmtrack.session.batch import Bools, Ints
 from llmtrack.session.cleaning import OPEN_MS, Cleaned
 from llmtrack.session.tally import Tally
@@ -143,7 +143,7 @@ class Chats:
     def finish(self, parts: Iterable[Part], settings: ReportSettings) -> ChatsResult:
         """The chats of all parts."""
         whole = merge(parts)
-        who = people(whole.sessions, self.by, self.control, settings.weights)
+        who = people_of(whole, self.by, self.control, settings)
         found = _whole(whole.tables["chats"], who)
         fresh = found["active_t"] > settings.now.timestamp() * 1000 - OPEN_MS
         mute = ~fresh & (found["turns"] == 0)
@@ -265,15 +265,13 @@ class _Counted:
         )
 
     def _length(self, metric: str, group: int, mine: Bools) -> Length:
-        numerator, denominator = (sums[self.who.arms.arm == group] for sums in self.sums(metric))
-        some = denominator > 0
-        estimate = ratio(numerator[some], denominator[some])
+        arm = self.who.of_group(group, *self.sums(metric))
         values = self._raw[metric][mine]
         values = values[~np.isnan(values)]
         return Length(
             chats=len(values),
-            mean=number(estimate.value),
-            ci=pair(estimate.interval()) if estimate.users >= MIN_USERS else None,
+            mean=number(arm.estimate.value),
+            ci=pair(mean_interval(arm)) if arm.users >= MIN_USERS else None,
             median=number(quantile(values, 0.5)),
             p90=number(quantile(values, 0.9)),
             raw_mean=number(float(values.mean())) if len(values) else None,

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from llmtrack.analysis.experiment.population import check
-from llmtrack.analysis.experiment.users import People, identity, people
+from llmtrack.analysis.experiment.users import People, identity, people_of
 from llmtrack.analysis.frames import table
 from llmtrack.analysis.interaction import Interaction, summary, turns
 from llmtrack.analysis.parts import Part, compact, merge
@@ -141,7 +141,7 @@ class Dropoff:
     def finish(self, parts: Iterable[Part], settings: ReportSettings) -> DropoffResult:
         """What the sessions of all parts say."""
         whole = merge(parts)
-        who = people(whole.sessions, self.by, self.control, settings.weights)
+        who = people_of(whole, self.by, self.control, settings)
         counted = _Counted(who, whole)
         groups = range(len(who.groups))
         return DropoffResult(

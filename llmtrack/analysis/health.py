@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, NamedTuple
 import numpy as np
 
 from llmtrack.analysis.experiment.population import SRM_P, check
-from llmtrack.analysis.experiment.users import People, identity, people
+from llmtrack.analysis.experiment.users import People, identity, people_of
 from llmtrack.analysis.frames import table
 from llmtrack.analysis.interaction import events as kinds
 from llmtrack.analysis.interaction.events import Rows
 from llmtrack.analysis.parts import Part, compact, merge
 from llmtrack.analysis.result import Comparison, Pair, Result, number
-from llmtrack.analysis.stats import div, srm_p
+from llmtrack.analysis.stats import div
 from llmtrack.session.cleaning import Cleaned
 from llmtrack.session.tally import Tally
 from llmtrack.session.values import Floats
@@ -178,7 +178,7 @@ class Health:
     def finish(self, parts: Iterable[Part], settings: ReportSettings) -> HealthResult:
         """Every check on the sessions of all parts."""
         whole = merge(parts)
-        who = people(whole.sessions, self.by, None, settings.weights)
+        who = people_of(whole, self.by, None, settings)
         checks = [
             _sessions(whole.tally),
             *([_srm(who), _several(who)] if self.by == "model_group" else []),
@@ -233,10 +233,10 @@ def _srm(who: People) -> Check:
     if who.weights is None:
         advice = "Write the experiment's groups and weights into llmtrack.toml."
         return found._replace(finding=f"{found.finding}; no weights are configured", advice=advice)
-    p = number(srm_p(counts, who.weights))
+    p = number(who.srm_p)
     if p is None:
-        finding = "there are not two groups of a configured weight"
-        return found._replace(finding=finding, advice="Compare the names in llmtrack.toml.")
+        finding = "there are not two groups of a configured weight to compare"
+        return found._replace(finding=finding, advice="Compare the names in llmtrack.toml; ask for all groups.")
     if p >= SRM_P:
         return found._replace(status="ok", p=p)
     advice = "Something loses or doubles users of one group: find it before reading any difference."

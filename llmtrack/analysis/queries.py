@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple
 import numpy as np
 import pandas as pd
 
-from llmtrack.analysis.experiment.users import known_users
+from llmtrack.analysis.experiment.population import named
 from llmtrack.analysis.frames import table
 from llmtrack.analysis.interaction import Interaction, turns
 from llmtrack.analysis.parts import Part, compact, merge
@@ -85,7 +85,7 @@ class Queries:
         strays = found["turn"].to_numpy() == 0
         prompt: Objects = found["prompt"].to_numpy(dtype=object)
         key = np.array([_fold(text) for text in prompt], dtype=object)
-        named = key != ""
+        told = key != ""
         answered = pd.DataFrame(
             {
                 "session": found["session"].to_numpy(),
@@ -97,17 +97,22 @@ class Queries:
         )
         left_out = {
             "responses_without_prompt": int(strays.sum()),
-            "prompts_without_text": int((~named & ~strays).sum()),
+            "prompts_without_text": int((~told & ~strays).sum()),
         }
-        kept = compact(answered[named & ~strays].reset_index(drop=True))
-        sessions = table({key: cleaned.sessions[key] for key in ("session_id", "start_ms", "user_id")})
+        kept = compact(answered[told & ~strays].reset_index(drop=True))
+        sessions = table(
+            {
+                key: cleaned.sessions[key]
+                for key in ("session_id", "start_ms", "user_id", "model_group", "experiment_id")
+            }
+        )
         return Part(sessions, {"answered": kept}, Tally.of(cleaned).with_excluded(left_out))
 
     def finish(self, parts: Iterable[Part], settings: ReportSettings) -> QueriesResult:
         """The prompts of all parts."""
         whole = merge(parts)
         answered = whole.tables["answered"]
-        users = known_users(whole.sessions).to_numpy()[answered["session"].to_numpy()]
+        users = named(whole.sessions)["user_id"].to_numpy()[answered["session"].to_numpy()]
         key = [_fold(text) for text in answered["prompt"]]
         pooled = _pooled(answered.assign(user=users, key=pd.Series(key, answered.index, dtype="str")))
         prior = fit(pooled["used"], pooled["responses"])

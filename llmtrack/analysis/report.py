@@ -24,10 +24,12 @@ class ReportSettings:
     """What a report must know beside its question and the sessions.
 
     `now` (aware): when the sessions were read. `weights`: experiment → group → configured share of users, any scale.
+    `one_group`: the sessions of one group were asked for.
     """
 
     now: datetime
     weights: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    one_group: bool = False
 
 
 class Report(Protocol[Finding]):

@@ -12,6 +12,7 @@ from scipy import special
 from llmtrack.analysis.experiment.metrics import Floats, ResponseMetric, Rows, UserSums
 from llmtrack.analysis.stats import (
     Difference,
+    Interval,
     Ratio,
     bootstrap_km_median,
     bootstrap_quantile,
@@ -79,6 +80,14 @@ def sums_arm(sums: UserSums, arm: Rows, group: int) -> SumsArm:
     return _sums_arm(sums.numerator[chosen], sums.denominator[chosen])
 
 
+def mean_interval(arm: SumsArm, alpha: float = 0.05) -> Interval:
+    """The interval of an arm's ratio; not below 0 where no user's numbers are."""
+    found = arm.estimate.interval(alpha)
+    if len(arm.numerator) and arm.numerator.min() >= 0:
+        return found._replace(lo=max(0.0, found.lo)) if found.hi >= 0 else found
+    return found
+
+
 def compare_sums(control: SumsArm, treatment: SumsArm, options: Options) -> Outcome:
     """Welch's test on the delta method; a permutation of users and its inversion where the normal curve may fail."""
     difference = compare(control.estimate, treatment.estimate, options.alpha)
@@ -87,6 +96,9 @@ def compare_sums(control: SumsArm, treatment: SumsArm, options: Options) -> Outc
             difference.difference, NO_INTERVAL, difference.lift, NO_INTERVAL, math.nan, math.nan, math.nan
         )
         return Outcome(untested, "none")
+    if difference.difference == 0 and control.estimate.variance == treatment.estimate.variance == 0:
+        same = Interval(0.0, 0.0)  # nobody differs from anybody
+        return Outcome(difference._replace(difference_ci=same, lift_ci=same, p=1.0), "constant")
     if options.permutations and not _is_normal(control, treatment):
         return Outcome(_permuted(control, treatment, difference, options), "permutation")
     return Outcome(difference, "welch")
@@ -124,9 +136,11 @@ def _permuted(control: SumsArm, treatment: SumsArm, difference: Difference, opti
     )
     if shares and not {0.0, 1.0}.isdisjoint((control.estimate.value, treatment.estimate.value)):
         # Users of an arm that never or always does something are no measure of how it varies.
-        interval = share_difference(
+        scored = share_difference(
             (control.numerator, control.denominator), (treatment.numerator, treatment.denominator), options.alpha
         )
+        if found.p > options.alpha or not scored.lo <= 0 <= scored.hi:  # else it contradicts p
+            interval = scored
     if found.p > options.alpha:
         interval, lift = with_zero(interval), with_zero(lift)
     half = (interval.hi - interval.lo) / 2

@@ -154,6 +154,8 @@ def session_values(metric: SessionMetric, sessions: pd.DataFrame, row: Rows) -> 
     """The metric's numerator and denominator per session; sessions without a number leave before they are counted."""
     numerator, denominator = _numbers(sessions, metric.numerator), _numbers(sessions, metric.denominator)
     known = ~(np.isnan(numerator) | np.isnan(denominator))
+    if metric.unit == "s":  # how long an open session will be nobody knows yet
+        known &= ~sessions["open"].to_numpy(dtype=bool)
     if not known.all():
         numerator, denominator, row = numerator[known], denominator[known], row[known]
     tamed = winsorise(numerator) if metric.heavy else None

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from llmtrack.analysis.experiment.inference import MIN_USERS
@@ -23,12 +24,17 @@ UNKNOWN = "unknown"
 
 
 class Population(NamedTuple):
-    """The sessions that are compared, their users by group, and who was left out."""
+    """The sessions that are compared, their users by group, who was left out, and p of the configured split.
+
+    `unnamed`: how many sessions have no user, no group.
+    """
 
     sessions: pd.DataFrame
     arms: Arms
     control: int
     excluded: dict[str, int]
+    unnamed: tuple[int, int]
+    srm_p: float
 
 
 def check(by: str, primary: Sequence[str] = ()) -> None:
@@ -43,22 +49,67 @@ def check(by: str, primary: Sequence[str] = ()) -> None:
         raise UsageError(f"{len(primary)} primary metrics were named.", hint)
 
 
-def select(sessions: pd.DataFrame, by: str, control: str | None, weights: Mapping[str, float] | None) -> Population:
-    """Sessions without a user, and users in several groups of one experiment, leave; the rest is arranged by group.
+def select(
+    sessions: pd.DataFrame,
+    by: str,
+    control: str | None,
+    weights: Mapping[str, float] | None,
+    *,
+    one_group: bool = False,
+) -> Population:
+    """Users in several groups of one experiment leave; the rest is arranged by group.
 
-    Raises UsageError when no session belongs to `control`.
+    A session without a user is a user of its own. A session that lost its group has that of its user, where all others
+    of the user in the experiment agree. Where no experiment is named, nobody was assigned: users of several groups
+    stay. `one_group`: the sessions of one group were asked for, so that nothing can be said of the split. Raises
+    UsageError when no session belongs to `control`.
     """
-    nobody = _missing(sessions["user_id"])
-    several = _in_several_groups(sessions) & ~nobody if by == "model_group" else pd.Series(False, sessions.index)
-    excluded = {
-        "sessions_without_user": int(nobody.sum()),
-        "users_in_several_groups": int(sessions.loc[several, "user_id"].nunique()),
-    }
-    if nobody.any() or several.any():
-        sessions = sessions[~(nobody | several)]
-    group = pd.Series("all", sessions.index) if by == "none" else sessions[by].fillna(UNKNOWN)
+    sessions = named(sessions)
+    nobody = int(sessions["nameless"].sum())
+    several = in_several_groups(sessions) if by == "model_group" else np.zeros(len(sessions), dtype=np.bool_)
+    if "several_groups" in sessions and by == "model_group":
+        several |= sessions["several_groups"].to_numpy(dtype=np.bool_)
+    excluded = {"users_in_several_groups": int(sessions.loc[several, "user_id"].nunique())}
+    if several.any():
+        sessions = sessions[~several]
+    group = pd.Series("all", sessions.index) if by == "none" else sessions[by].mask(_missing(sessions[by]), UNKNOWN)
     found = arms(sessions["user_id"], group)
-    return Population(sessions, found, _control(found.groups, control, weights), excluded)
+    lost = int((group == UNKNOWN).sum()) if by == "model_group" else 0
+    users = dict(zip(found.groups, np.bincount(found.arm, minlength=len(found.groups)).tolist(), strict=True))
+    checked = weights is not None and by == "model_group" and not one_group
+    p = srm_p(users, weights or {}) if checked else float("nan")
+    return Population(sessions, found, _control(found.groups, control, weights), excluded, (nobody, lost), p)
+
+
+def named(sessions: pd.DataFrame) -> pd.DataFrame:
+    """The sessions with a user each, and with the group that a session lost and its user has.
+
+    `nameless` says which sessions had no user.
+    """
+    if "nameless" in sessions:
+        return sessions
+    user, nobody = sessions["user_id"], _missing(sessions["user_id"])
+    if nobody.any():  # nobody's sessions are not one person's
+        user = user.mask(nobody, "session " + sessions["session_id"])
+    group = sessions["model_group"].mask(_missing(sessions["model_group"]), UNKNOWN)
+    lost = (group == UNKNOWN) & ~_missing(sessions["experiment_id"])
+    if lost.any():
+        pair = [user, sessions["experiment_id"]]
+        known = group.mask(group == UNKNOWN)
+        only = known.groupby(pair).transform("first").where(known.groupby(pair).transform("nunique") == 1)
+        group = group.mask(lost & only.notna(), only)
+    return sessions.assign(user_id=user, model_group=group, nameless=nobody)
+
+
+def in_several_groups(sessions: pd.DataFrame) -> npt.NDArray[np.bool_]:
+    """Which sessions are of users with more than one known group within the session's experiment."""
+    known = ~(_missing(sessions["model_group"]) | _missing(sessions["experiment_id"]))
+    pair = ["user_id", "experiment_id"]
+    seen = sessions.loc[known, [*pair, "model_group"]].drop_duplicates()
+    twice = seen.loc[seen.duplicated(pair), pair].drop_duplicates()
+    if twice.empty:
+        return np.zeros(len(sessions), dtype=np.bool_)
+    return np.asarray(pd.MultiIndex.from_frame(sessions[pair]).isin(pd.MultiIndex.from_frame(twice)), dtype=np.bool_)
 
 
 def users_of(population: Population) -> dict[str, int]:
@@ -67,31 +118,45 @@ def users_of(population: Population) -> dict[str, int]:
     return dict(zip(found.groups, np.bincount(found.arm, minlength=len(found.groups)).tolist(), strict=True))
 
 
-def split_p(population: Population, by: str, weights: Mapping[str, float] | None) -> float:
-    """p of the configured split of users; NaN where none is configured."""
-    return srm_p(users_of(population), weights) if weights is not None and by == "model_group" else float("nan")
-
-
 def notes(population: Population, by: str, weights: Mapping[str, float] | None) -> list[Note]:
     """A warning with a stable code for each thing that a reader must know before believing a comparison."""
     sessions, found, users = population.sessions, population.arms, users_of(population)
     several = population.excluded["users_in_several_groups"]
-    if len(users) < 2:
-        return []
-    p = split_p(population, by, weights)
-    warnings = [*_srm_notes(users, p, weights, by), *_design_notes(sessions, by)]
-    if several:
-        text = f"{several} users were seen in more than one group of an experiment and are left out."
-        warnings.append(Note("users_in_several_groups", text))
+    if not len(sessions):
+        text = f"All {several} users were seen in more than one group of an experiment: there is nobody to compare."
+        return [Note("nobody_left", text)] if several else []
+    warnings = _srm_notes(population, weights) if by == "model_group" else []
+    pooled = _pooled_notes(sessions) if by == "model_group" else []
+    if len(users) > 1:
+        unchecked = Note("srm_unchecked", "No configured weights: whether users were split as meant is not checked.")
+        warnings += [unchecked] if by == "model_group" and weights is None else []
+        warnings += _design_notes(sessions, by) or pooled
+        if several:
+            text = f"{several} users were seen in more than one group of an experiment and are left out."
+            warnings.append(Note("users_in_several_groups", text))
+    else:
+        warnings += pooled
+    nobody, lost = population.unnamed
+    if nobody:
+        text = f"{nobody} sessions have no user_id: each counts as a user of its own."
+        warnings.append(Note("sessions_without_user", text))
+    if lost and len(users) > 1:
+        text = f'{lost} sessions have no model_group, nor has their user one: they stand as the group "{UNKNOWN}".'
+        warnings.append(Note("sessions_without_group", text))
     shared = len(found.arm) - int(sessions["user_id"].nunique())
     if shared:
         text = f"{shared} users count in more than one group; the intervals take the groups as independent."
         warnings.append(Note("overlapping_users", text))
     small = [f"{name} ({count})" for name, count in users.items() if count < MIN_USERS]
-    if small:
+    if small and len(users) > 1:
         text = f"Under {MIN_USERS} users in {', '.join(small)}: numbers, but no inference."
         warnings.append(Note("small_group", text))
     return warnings
+
+
+def verdicts(warnings: Sequence[Note]) -> bool:
+    """Whether anything may be concluded from differences, given what a reader is warned of."""
+    return not any(note.code in ("srm", "several_experiments", "observational") for note in warnings)
 
 
 def weights_of(sessions: pd.DataFrame, weights: Mapping[str, Mapping[str, float]]) -> Mapping[str, float] | None:
@@ -106,20 +171,16 @@ def left_out(names: Sequence[str]) -> list[Note]:
     return [Note("metrics_left_out", text)] if names else []
 
 
-def _srm_notes(users: Mapping[str, int], p: float, weights: Mapping[str, float] | None, by: str) -> list[Note]:
-    if by != "model_group":
-        return []
-    if weights is None:
-        return [Note("srm_unchecked", "No configured weights: whether users were split as meant is not checked.")]
-    warnings = []
+def _srm_notes(population: Population, weights: Mapping[str, float] | None) -> list[Note]:
+    users, p, warnings = users_of(population), population.srm_p, []
     if p < SRM_P:
-        counts = ", ".join(f"{name} {count}" for name, count in users.items())
+        counts = ", ".join(f"{name} {users.get(name, 0)}" for name in dict.fromkeys([*users, *(weights or ())]))
         text = (
             f"Users were not split as configured ({counts}; p = {p:.1g}): something loses or doubles users of one"
             " group. Find it before reading differences; there are no verdicts unless forced."
         )
         warnings.append(Note("srm", text))
-    strangers = [name for name in users if not weights.get(name, 0) > 0]
+    strangers = [name for name in users if not weights.get(name, 0) > 0] if weights is not None else []
     if strangers:
         warnings.append(Note("unweighted_group", f"No configured weight for {', '.join(strangers)}."))
     return warnings
@@ -127,36 +188,30 @@ def _srm_notes(users: Mapping[str, int], p: float, weights: Mapping[str, float] 
 
 def _design_notes(sessions: pd.DataFrame, by: str) -> list[Note]:
     if by != "model_group":
-        text = f"Nobody assigned {by} at random: differences may come from who the users are."
+        text = (
+            f"Nobody assigned {by} at random: differences may come from who the users are, and there are no verdicts"
+            " unless forced."
+        )
         return [Note("observational", text)]
     experiments = sessions["experiment_id"]
     missing = int(_missing(experiments).sum())
     if missing:
         text = (
             f"{missing} sessions have no experiment_id, so nothing says that users were assigned at random:"
-            " differences may come from who the users are."
+            " differences may come from who the users are, and there are no verdicts unless forced."
         )
         return [Note("observational", text)]
-    if experiments.nunique() > 1:
-        text = f"{experiments.nunique()} experiments are pooled; choose one with --experiment."
-        return [Note("several_experiments", text)]
     return []
+
+
+def _pooled_notes(sessions: pd.DataFrame) -> list[Note]:
+    experiments = sessions["experiment_id"].nunique()
+    text = f"{experiments} experiments are pooled: no verdicts; choose one with --experiment."
+    return [Note("several_experiments", text)] if experiments > 1 else []
 
 
 def _missing(column: pd.Series) -> pd.Series:
     return column.isna() | column.isin(["", UNKNOWN])
-
-
-def _in_several_groups(sessions: pd.DataFrame) -> pd.Series:
-    """Sessions of users that have more than one model group within the session's experiment."""
-    user, _ = pd.factorize(sessions["user_id"])
-    experiment, experiments = pd.factorize(sessions["experiment_id"].fillna(UNKNOWN))
-    group, groups = pd.factorize(sessions["model_group"].fillna(UNKNOWN))
-    pair = user.astype(np.int64) * max(1, len(experiments)) + experiment
-    triple = pair * max(1, len(groups)) + group
-    pairs, row = np.unique(pair, return_inverse=True)
-    held = np.bincount(np.searchsorted(pairs, np.unique(triple) // max(1, len(groups))), minlength=len(pairs))
-    return pd.Series(held[row] > 1, sessions.index)
 
 
 def _control(groups: tuple[str, ...], control: str | None, weights: Mapping[str, float] | None) -> int:

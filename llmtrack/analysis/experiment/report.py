@@ -22,6 +22,7 @@ from llmtrack.analysis.experiment.inference import (
     SumsArm,
     compare_responses,
     compare_sums,
+    mean_interval,
     response_arm,
     sums_arm,
 )
@@ -38,17 +39,9 @@ from llmtrack.analysis.experiment.metrics import (
     session_values,
     user_sums,
 )
-from llmtrack.analysis.experiment.population import (
-    UNKNOWN,
-    Population,
-    check,
-    left_out,
-    notes,
-    select,
-    split_p,
-    weights_of,
-)
+from llmtrack.analysis.experiment.population import UNKNOWN, check, left_out, named, verdicts, weights_of
 from llmtrack.analysis.experiment.result import EngagementResult, GroupValue, Health, MetricResult
+from llmtrack.analysis.experiment.users import People, people
 from llmtrack.analysis.frames import table
 from llmtrack.analysis.interaction import Interaction, summary, turns
 from llmtrack.analysis.parts import Part, compact, merge
@@ -101,8 +94,8 @@ class Engagement(Picked):
 
     `control`: a group; default: the one named "control", else the first of the configured weights, else the first by
     name. `primary`: at most 3 metrics, corrected by Holm; the others are exploratory (Benjamini-Hochberg). `margin`: a
-    lift within ± margin is equivalent. `force`: verdicts in spite of SRM. `weights`: shares of users in place of the
-    configured ones. Raises UsageError.
+    lift within ± margin is equivalent. `force`: verdicts although the groups may not be comparable. `weights`: shares
+    of users in place of the configured ones. Raises UsageError.
     """
 
     control: str | None = None
@@ -120,6 +113,7 @@ class Engagement(Picked):
         whole = merge(parts)
         return engagement(
             whole.sessions,
+            one_group=settings.one_group,
             by=self.by,
             control=self.control,
             primary=self.primary,
@@ -147,6 +141,7 @@ def engagement(
     bootstraps: int = 500,
     responses: pd.DataFrame | None = None,
     tally: Tally | None = None,
+    one_group: bool = False,
 ) -> EngagementResult:
     """The metrics of docs/statistics.md by group, each other group against the control.
 
@@ -159,35 +154,34 @@ def engagement(
     Raises UsageError for an unknown group, column or metric, or more than 3 primary metrics.
     """
     check(by, primary)
-    population = select(sessions, by, control, weights)
-    arms = population.arms
-    plan = _Plan(arms, population.control, Options(alpha, seed, permutations, bootstraps))
-    found = [_session_metric(metric, population.sessions, plan) for metric in answerable(sessions)]
+    who = people(sessions, by, control, weights, one_group=one_group)
+    arms = who.arms
+    plan = _Plan(arms, who.control, Options(alpha, seed, permutations, bootstraps))
+    found = [_session_metric(metric, who.sessions, plan) for metric in answerable(sessions)]
     if responses is not None:
         found += [_response_metric(metric, rows, plan) for metric, rows in response_rows(responses, arms)]
-    warnings = notes(population, by, weights)
-    judged = force or not any(note.code == "srm" for note in warnings)
+    judged = force or verdicts(who.warnings)
     results = _judged(found, primary, alpha=alpha, margin=margin, verdicts=judged)
     missing = left_out([name for name in METRIC_NAMES if name not in {result.metric for result in results}])
     return EngagementResult(
-        control=arms.groups[plan.control] if len(arms.groups) > 1 else None,
-        sessions=len(population.sessions),
-        users=int(population.sessions["user_id"].nunique()),
-        health=_health(population, split_p(population, by, weights)),
+        control=who.control_name,
+        sessions=len(who.sessions),
+        users=int(who.sessions["user_id"].nunique()),
+        health=_health(who),
         metrics=results,
-        warnings=[*warnings, *missing],
-        tally=(tally or Tally(len(sessions))).with_excluded(population.excluded),
+        warnings=[*who.warnings, *missing],
+        tally=(tally or Tally(len(sessions))).with_excluded(who.excluded),
     )
 
 
-def _health(population: Population, p: float) -> Health:
-    sessions, found = population.sessions, population.arms
+def _health(who: People) -> Health:
+    sessions, found = who.sessions, who.arms
     ended = (sessions["end_estimated"].to_numpy(dtype=bool) | sessions["duration_s"].isna().to_numpy()).astype(float)
     of_session, groups = found.arm[found.row], len(found.groups)
     missing = np.bincount(of_session, ended, minlength=groups) / np.bincount(of_session, minlength=groups)
     return Health(
-        srm_p=number(p),
-        users_in_several_groups=population.excluded["users_in_several_groups"],
+        srm_p=number(who.srm_p),
+        users_in_several_groups=who.excluded["users_in_several_groups"],
         open_sessions=int(sessions["open"].sum()),
         end_missing_share=dict(zip(found.groups, missing.tolist(), strict=True)),
     )
@@ -198,7 +192,7 @@ def responses_of(sessions: pd.DataFrame, answers: pd.DataFrame, by: str = "model
 
     `answers`: a row an answered turn whose `session` is the index label of its row in `sessions`, with OF_RESPONSES.
     """
-    session = sessions.loc[answers["session"]]
+    session = named(sessions).loc[answers["session"]]
     group = np.full(len(answers), "all") if by == "none" else session[by].fillna(UNKNOWN).to_numpy()
     return answers[[*OF_RESPONSES]].assign(user_id=session["user_id"].to_numpy(), group=group)
 
@@ -251,7 +245,7 @@ def _group_value(
     estimate = arm.estimate
     ci = NO_INTERVAL
     if arm.users >= MIN_USERS:
-        ci = share_interval(arm.numerator, arm.denominator, alpha) if metric.share else estimate.interval(alpha)
+        ci = share_interval(arm.numerator, arm.denominator, alpha) if metric.share else mean_interval(arm, alpha)
     return GroupValue(
         group=name,
         value=number(estimate.value),

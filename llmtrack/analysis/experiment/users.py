@@ -11,25 +11,26 @@ import pandas as pd
 from llmtrack.analysis.experiment.comparisons import Tested, compared
 from llmtrack.analysis.experiment.inference import Options, SumsArm, compare_sums
 from llmtrack.analysis.experiment.metrics import Arms
-from llmtrack.analysis.experiment.population import notes, select, weights_of
+from llmtrack.analysis.experiment.population import notes, select, verdicts, weights_of
 from llmtrack.analysis.frames import table
 from llmtrack.analysis.result import Comparison, Note, Pair, pair
 from llmtrack.analysis.stats import Interval, ratio, share_interval, wilson
 from llmtrack.session.batch import Bools, Ints
-from llmtrack.session.document import UNKNOWN
 from llmtrack.session.values import Floats
 
 if TYPE_CHECKING:
+    from llmtrack.analysis.parts import Part
+    from llmtrack.analysis.report import ReportSettings
     from llmtrack.session.cleaning import Cleaned
 
 OPTIONS: Final = Options(alpha=0.05, seed=0, permutations=2000, bootstraps=0)
-Weights = Mapping[str, Mapping[str, float]]  # experiment → group → configured share of users, any scale
 
 
 class People(NamedTuple):
     """The sessions that count and their users by group; a user row is a user in a group (see metrics.Arms).
 
-    `weights`: the configured share of users of each group, None where none is known.
+    `weights`: the configured share of users of each group, None where none is known; `srm_p`: p of that split, NaN
+    where it was not checked.
     """
 
     sessions: pd.DataFrame
@@ -38,6 +39,7 @@ class People(NamedTuple):
     excluded: dict[str, int]
     warnings: list[Note]
     weights: Mapping[str, float] | None
+    srm_p: float
 
     @property
     def groups(self) -> tuple[str, ...]:
@@ -76,15 +78,16 @@ class People(NamedTuple):
                 good="none",
                 group=self.groups[group],
                 control=self.groups[self.control],
-                outcome=compare_sums(self._arm(*each, self.control), self._arm(*each, group), options),
+                outcome=compare_sums(self.of_group(self.control, *each), self.of_group(group, *each), options),
             )
             for metric, each in sums.items()
             for group in others
         ]
-        return compared(tests)
+        return compared(tests, verdicts=verdicts(self.warnings))
 
-    def _arm(self, numerator: Floats, denominator: Floats, group: int) -> SumsArm:
-        mine = self.arms.arm == group
+    def of_group(self, group: int, numerator: Floats, denominator: Floats) -> SumsArm:
+        """The users of a group who have something in the denominator; both are one number a user row."""
+        mine = (self.arms.arm == group) & (denominator > 0)
         num, den = numerator[mine], denominator[mine]
         return SumsArm(num, den, ratio(num, den), int(np.count_nonzero(den)))
 
@@ -99,31 +102,31 @@ def people(
     sessions: pd.DataFrame,
     by: str = "model_group",
     control: str | None = None,
-    weights: Weights | None = None,
+    weights: Mapping[str, float] | None = None,
+    *,
+    one_group: bool = False,
 ) -> People:
     """The sessions (columns of `identity`) of the users to compare, with what a reader must be warned of.
 
-    By model_group, users in several groups of an experiment are left out. A session without a user is a user of its
-    own. `weights` are those of each configured experiment, for the SRM check. Raises UsageError for an unknown control.
+    `population.select` has the rules. `weights`: configured shares of users, any scale. Raises UsageError for an
+    unknown control.
     """
-    sessions = sessions.assign(user_id=known_users(sessions))
-    shares = weights_of(sessions, weights or {})
-    population = select(sessions, by, control, shares)
-    warnings = [_rough(note) if note.code == "small_group" else note for note in notes(population, by, shares)]
-    excluded = {"users_in_several_groups": population.excluded["users_in_several_groups"]}
-    return People(population.sessions, population.arms, population.control, excluded, warnings, shares)
+    found = select(sessions, by, control, weights, one_group=one_group)
+    return People(
+        sessions=found.sessions,
+        arms=found.arms,
+        control=found.control,
+        excluded=found.excluded,
+        warnings=notes(found, by, weights),
+        weights=weights,
+        srm_p=found.srm_p,
+    )
 
 
-def _rough(note: Note) -> Note:
-    text = note.text.removesuffix(": numbers, but no inference.")
-    return Note(note.code, f"{text}: take intervals there as rough; they are not compared.")
-
-
-def known_users(sessions: pd.DataFrame) -> pd.Series:
-    """Who each session is of: nobody's sessions are not one person's, each counts as a user of its own."""
-    users = sessions["user_id"]
-    nobody = users == UNKNOWN
-    return users.mask(nobody, "session " + sessions["session_id"]) if nobody.any() else users
+def people_of(part: Part, by: str, control: str | None, settings: ReportSettings) -> People:
+    """The people of a report's sessions."""
+    weights = weights_of(part.sessions, settings.weights)
+    return people(part.sessions, by, control, weights, one_group=settings.one_group)
 
 
 def share_ci(part: Floats, whole: Floats) -> Interval:

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from llmtrack.analysis.experiment.users import known_users
+from llmtrack.analysis.experiment.population import in_several_groups
 from llmtrack.analysis.funnel.moments import Bools, Floats, History, Ints, Marks, Rules, first_of_each
 from llmtrack.analysis.funnel.steps import Alternative, Condition, Step
 from llmtrack.analysis.parts import Part, compact
@@ -95,6 +95,7 @@ def members_of(part: Part, question: Question) -> Picked:
         members = sessions.assign(unit=sessions["user_id" if question.unit == "user" else "session_id"])
         member = session
     columns = ["unit", "user_id", "experiment_id", "model_group", "group", "t"]
+    columns += ["nameless"] if "nameless" in members else []
     return Picked(
         members[columns], member.astype(np.int32), events["t"].to_numpy(), events["marks"].to_numpy(np.uint16)
     )
@@ -120,19 +121,8 @@ def history(picked: Picked, question: Question) -> tuple[pd.DataFrame, History]:
     return units, _with_visits(picked, unit, len(units), question)
 
 
-def in_several_groups(members: pd.DataFrame) -> Bools:
-    """Which rows belong to a user who was seen in more than one model_group of the row's experiment."""
-    pair = ["user_id", "experiment_id"]
-    seen = members[[*pair, "model_group"]].drop_duplicates()
-    twice = seen.loc[seen.duplicated(pair), pair].drop_duplicates()
-    if twice.empty:
-        return np.zeros(len(members), dtype=np.bool_)
-    return pd.MultiIndex.from_frame(members[pair]).isin(pd.MultiIndex.from_frame(twice))
-
-
 def _sessions(sessions: pd.DataFrame, session: Ints, t: Floats, question: Question) -> pd.DataFrame:
     """A row a session, as `pick` describes it."""
-    user = known_users(sessions.assign(user_id=_known(sessions["user_id"])))
     begins = np.flatnonzero(first_of_each(session))
     earliest = np.full(len(sessions), np.nan)
     earliest[session[begins]] = t[begins]
@@ -140,7 +130,7 @@ def _sessions(sessions: pd.DataFrame, session: Ints, t: Floats, question: Questi
         {
             "session_id": sessions["session_id"],
             "start_ms": sessions["start_ms"],
-            "user_id": user,
+            "user_id": _known(sessions["user_id"]),
             "experiment_id": _known(sessions["experiment_id"]),
             "model_group": _known(sessions["model_group"]),
             "group": "all" if question.by == "none" else _known(sessions[question.by]),

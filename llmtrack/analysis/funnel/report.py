@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final, get_args
 import numpy as np
 import pandas as pd
 
+from llmtrack.analysis.experiment.population import named, weights_of
 from llmtrack.analysis.frames import Frames, frames
 from llmtrack.analysis.funnel.counts import DAY_S, aggregate
 from llmtrack.analysis.funnel.history import By, Picked, Question, Unit, history, members_of, pick
@@ -95,12 +96,17 @@ class Funnel:
     def finish(self, parts: Iterable[Part], settings: ReportSettings) -> FunnelResult:
         """The funnel of all parts."""
         whole = merge(parts)
-        units = whole.sessions
+        sessions = named(whole.sessions)
+        if self.by == "model_group":
+            sessions = sessions.assign(group=sessions["model_group"])
+        units = sessions
         if self.unit != "session":
-            units = _matched(members_of(whole, self._question), self._question)
+            units = _matched(members_of(replace(whole, sessions=sessions), self._question), self._question)
         return aggregate(
             units,
             self.steps,
+            weights=weights_of(sessions, settings.weights),
+            one_group=settings.one_group,
             unit=self.unit,
             order=self.order,
             window_s=self.window_s,
@@ -128,7 +134,8 @@ def match(
     For unit session, rows of several batches may be put together before `aggregate`. Raises StepError, UsageError.
     """
     question = _question(steps, unit, order, window_s, exclude, among, by)
-    return _matched(members_of(pick(sessions, question), question), question)
+    part = pick(sessions, question)
+    return _matched(members_of(replace(part, sessions=named(part.sessions)), question), question)
 
 
 def _question(

@@ -14,10 +14,11 @@ def verdict(
 ) -> str:
     """better, worse, higher, lower, equivalent or inconclusive; never from p alone.
 
-    equivalent, where a side is good: the whole lift interval lies within ± `margin` (a share of the control's value),
-    whatever p says: a difference too small to matter. Else a direction, when the interval of the difference leaves out
-    0 and the adjusted p is under alpha: better or worse if the metric has a good side, else higher or lower.
-    Everything else, a missing interval included, is inconclusive.
+    equivalent, where nothing varies and both values are the same (an interval of 0 to 0); and where a side is good:
+    when the whole lift interval lies within ± `margin` (a share of the control's value), whatever p says: a difference
+    too small to matter. Else a direction, when the interval of the difference leaves out 0 and the adjusted p is under
+    alpha: better or worse if the metric has a good side, else higher or lower. Everything else, a missing interval
+    included, is inconclusive.
     Source: Schuirmann (1987) for equivalence by interval; the interval is 1 - alpha, stricter than his 1 - 2·alpha.
 
     >>> verdict("up", Interval(0.1, 0.3), Interval(0.2, 0.9), 0.01)
@@ -27,6 +28,8 @@ def verdict(
     >>> verdict("up", Interval(0.01, 0.02), Interval(0.01, 0.02), 0.001)
     'equivalent'
     """
+    if difference_ci == (0, 0):
+        return "equivalent"
     if good != "none" and -margin <= lift_ci.lo and lift_ci.hi <= margin:
         return "equivalent"
     higher, lower = difference_ci.lo > 0, difference_ci.hi < 0

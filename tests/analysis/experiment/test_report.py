@@ -256,11 +256,82 @@ def test_a_user_in_another_group_of_another_experiment_stays_and_is_mentioned() 
 
 
 @pytest.mark.parametrize("nobody", ["unknown", "", None])
-def test_sessions_without_a_user_leave_and_are_counted(nobody: str | None) -> None:
-    rows = [session("u1", "base"), session("x", "new") | {"user_id": nobody}, session("u2", "new")]
+def test_sessions_without_a_user_are_users_of_their_own_and_mentioned(nobody: str | None) -> None:
+    rows = [session("u1", "base"), *(session("x", "new") | {"user_id": nobody} for _ in range(3)), session("u2", "new")]
+    table = pd.DataFrame([row | {"session_id": f"s{i}"} for i, row in enumerate(rows)])
+    found = engagement(table)
+    assert (found.sessions, found.users) == (5, 5)
+    assert value(found, "prompts_per_session", "new").users == 4
+    assert "sessions_without_user" in codes(found)
+
+
+def test_a_lost_group_is_the_one_its_user_has() -> None:
+    rows = [session("u1", "base"), session("u1", "unknown"), session("u2", "new"), session("u3", "unknown")]
     found = engagement(pd.DataFrame(rows))
-    assert found.sessions == 2
-    assert found.excluded["sessions_without_user"] == 1
+    assert found.excluded["users_in_several_groups"] == 0
+    groups = {row.group: row.sessions for row in metric(found, "prompts_per_session").groups}
+    assert groups == {"base": 2, "new": 1, "unknown": 1}
+    assert "sessions_without_group" in codes(found)
+
+
+def test_people_who_use_several_models_stay_where_no_experiment_is_named() -> None:
+    rows = [session(user, group, experiment_id="unknown") for user in ("u1", "u2") for group in ("a", "b")]
+    found = engagement(pd.DataFrame(rows))
+    assert (found.sessions, found.users) == (4, 2)
+    assert {"observational", "overlapping_users"} <= codes(found)
+
+
+def test_nobody_left_has_a_reason() -> None:
+    rows = [session(user, group) for user in ("u1", "u2") for group in ("base", "new")]
+    found = engagement(pd.DataFrame(rows))
+    assert found.sessions == 0
+    assert "nobody_left" in codes(found)
+
+
+NO_VERDICT: dict[str, dict[str, Any]] = {
+    "several experiments": {"experiment_id": ["e", "f"]},
+    "no experiment": {"experiment_id": ["unknown"]},
+}
+
+
+@pytest.mark.parametrize("change", NO_VERDICT.values(), ids=NO_VERDICT)
+def test_what_is_no_experiment_has_no_verdict_unless_forced(change: dict[str, Any]) -> None:
+    sessions = random_sessions(copied=0.5)
+    experiments = change["experiment_id"]
+    of_user = {user: experiments[i % len(experiments)] for i, user in enumerate(sessions["user_id"].unique())}
+    sessions["experiment_id"] = sessions["user_id"].map(of_user)
+    found = contrast(engagement(sessions, weights=EVEN), "copied_response_share")
+    assert found.p is not None
+    assert found.verdict is None
+    assert contrast(engagement(sessions, weights=EVEN, force=True), "copied_response_share").verdict == "better"
+
+
+def test_a_lost_arm_fails_the_split_and_a_filter_on_groups_does_not() -> None:
+    sessions = random_sessions(users=60)
+    one = sessions[sessions["model_group"] == "base"]
+    assert "srm" in codes(engagement(one, weights=EVEN))
+    assert "srm" not in codes(engagement(one, weights=EVEN, one_group=True))
+
+
+def test_constants_that_are_equal_are_equivalent() -> None:
+    rows = [session(f"{group}{i}", group, prompts=2, responses=2) for group in ("base", "new") for i in range(40)]
+    found = contrast(engagement(pd.DataFrame(rows), weights=EVEN), "prompts_per_session")
+    assert (found.difference, found.p, found.verdict, found.method) == (0.0, 1.0, "equivalent", "constant")
+
+
+def test_means_of_what_cannot_be_negative_have_no_negative_interval() -> None:
+    rows = [
+        session(f"{group}{i}", group, duration_s=5000.0 if i < 1 else 0.0) for group in ("a", "b") for i in range(40)
+    ]
+    for row in metric(engagement(pd.DataFrame(rows)), "duration_s").groups:
+        assert row.ci is not None
+        assert row.ci.lo == 0.0 < row.ci.hi
+
+
+def test_an_open_session_has_no_duration_yet() -> None:
+    rows = [session("u1", "base", duration_s=100.0), session("u2", "base", duration_s=1.0, open=True)]
+    found = value(engagement(pd.DataFrame(rows)), "duration_s", "base")
+    assert (found.value, found.sessions) == (100.0, 1)
 
 
 @pytest.mark.parametrize(

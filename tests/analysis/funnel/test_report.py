@@ -500,13 +500,18 @@ def test_a_funnel_without_batches_is_empty() -> None:
     assert [note.code for note in result.warnings] == ["no_units"]
 
 
-def two_groups() -> Frames:
-    """40 users in A and 50 in B with one session each; 10 and 25 of them copy, after 1, 2, 3, … s."""
-    a = [history(("prompt", 0), *([("copy", i + 1)] if i < 10 else []), user_id=f"a{i}") for i in range(40)]
-    b = [
-        history(("prompt", 0), *([("copy", i + 1)] if i < 25 else []), user_id=f"b{i}", model_group="B")
-        for i in range(50)
-    ]
+def two_groups(times: int = 1) -> Frames:
+    """40 users in A and 50 in B with one session each; 10 and 25 of them copy, after 1, 2, 3, … s; so many `times`."""
+    a, b = (
+        [
+            history(
+                ("prompt", 0), *([("copy", i + 1)] if i < copies else []), user_id=f"{group} {k} {i}", model_group=group
+            )
+            for k in range(times)
+            for i in range(users)
+        ]
+        for group, users, copies in (("A", 40, 10), ("B", 50, 25))
+    )
     return frames(*a, *b)
 
 
@@ -520,13 +525,13 @@ def test_numbers_of_a_funnel_by_hand() -> None:
 def test_comparison_is_welch_on_users_holm_adjusted() -> None:
     from scipy.stats import ttest_ind
 
-    result = funnel(two_groups(), ["prompt", "copy"])
+    result = funnel(two_groups(times=10), ["prompt", "copy"])
     prompt, copy = result.comparisons
-    assert (prompt.p, prompt.p_adjusted) == (None, None)  # everybody prompts: nothing varies
-    test = ttest_ind([1] * 25 + [0] * 25, [1] * 10 + [0] * 30, equal_var=False)
-    assert (copy.group, copy.control, copy.difference) == ("B", "A", 0.25)
+    assert (prompt.p, prompt.verdict) == (1.0, "equivalent")  # everybody prompts: nothing varies
+    test = ttest_ind([1] * 250 + [0] * 250, [1] * 100 + [0] * 300, equal_var=False)
+    assert (copy.group, copy.control, copy.difference, copy.method) == ("B", "A", 0.25, "welch")
     assert copy.difference_ci == pytest.approx(tuple(test.confidence_interval()))
-    assert (copy.p, copy.p_adjusted) == pytest.approx((test.pvalue, test.pvalue))
+    assert (copy.p, copy.p_adjusted) == pytest.approx((test.pvalue, 2 * test.pvalue))
     back = funnel(two_groups(), ["prompt", "copy"], control="B").comparisons[1]
     assert (back.control, back.difference) == ("B", -0.25)
 
@@ -601,7 +606,7 @@ def test_default_steps() -> None:
 
 def test_warnings_name_what_to_look_at() -> None:
     few = funnel(frames(history(("A", 0), model_group="A"), history(("A", 0), model_group="B")), ["A", "promt"])
-    assert [note.code for note in few.warnings] == ["step_never_reached", "few_users"]
+    assert [note.code for note in few.warnings] == ["step_never_reached", "srm_unchecked", "small_group"]
     pooled = funnel(frames(history(("A", 0)), history(("A", 0), experiment_id="another")), ["A"])
     assert [note.code for note in pooled.warnings] == ["several_experiments"]
 

@@ -25,7 +25,7 @@ def engagement(
         float, typer.Option(help="A lift within ± this share is equivalent.", min=0, max=1, metavar="SHARE")
     ] = 0.05,
     force: Annotated[
-        bool, typer.Option("--force", help="Verdicts even if users were not split as configured.")
+        bool, typer.Option("--force", help="Verdicts even where the groups may not be comparable.")
     ] = False,
     aa: Annotated[
         int | None,
