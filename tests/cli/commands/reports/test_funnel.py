@@ -134,7 +134,7 @@ def test_a_fault_in_a_step_is_pointed_at(source: str, step: str, position: int, 
         (["--unit", "page"], 'The unit "page" is not known.'),
         (["--by", "model"], 'The by "model" is not known.'),
         (["--window", "soon"], "'soon' is not a length of time"),
-        (["--control", "nobody"], 'No unit belongs to the control "nobody".'),
+        (["--control", "nobody"], 'No session belongs to the control "nobody".'),
     ],
 )
 def test_wrong_usage_is_2_and_says_what_is_allowed(source: str, words: list[str], told: str) -> None:
