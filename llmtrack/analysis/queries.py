@@ -22,6 +22,8 @@ from llmtrack.session.values import Objects
 if TYPE_CHECKING:
     from llmtrack.analysis.report import ReportSettings
 
+MIN_USERS: Final = 3  # what fewer asked says nothing of the prompt: its score is the usual one
+ENDS: Final = " .,;:!?\u2026\u3002\uff0c\uff01\uff1f"  # how a prompt may end, in Chinese too
 FEW_RESPONSES: Final = 100  # with fewer, how much prompts differ is a guess
 
 
@@ -29,7 +31,8 @@ class Query(NamedTuple):
     """A prompt and what became of its answers.
 
     copied, selected, used: responses with a copy, a selection, either. Rates are shares of the responses. score: the
-    rate of `used` drawn towards the usual one; score_ci: where it lies with 95 % probability.
+    share of the users who used an answer, drawn towards the usual one (all the way under MIN_USERS users); score_ci:
+    where it lies with 95 % probability. A user who asked several times counts once, by the share of the answers used.
     """
 
     prompt: str
@@ -70,8 +73,8 @@ class QueriesResult(Result):
 class Queries:
     """Prompts by how useful their answers were; the first `limit` of them.
 
-    Prompts that differ in case and white space only are one, shown as most people wrote it. Answers that failed are no
-    responses.
+    Prompts that differ in case, white space and end punctuation only are one, shown as most people wrote it. Answers
+    that failed are no responses. Where no answer at all was used, nothing is ranked.
     """
 
     limit: int | None = None
@@ -115,20 +118,28 @@ class Queries:
         users = named(whole.sessions)["user_id"].to_numpy()[answered["session"].to_numpy()]
         key = [_fold(text) for text in answered["prompt"]]
         pooled = _pooled(answered.assign(user=users, key=pd.Series(key, answered.index, dtype="str")))
-        prior = fit(pooled["used"], pooled["responses"])
-        rows = _ranked(pooled, prior)
+        several = pooled[pooled["users"] >= MIN_USERS]
+        usual = several if len(several) else pooled  # what one person asks says nothing of what is usual
+        prior = fit(usual["by_users"], usual["users"])
+        rows = _ranked(pooled, prior) if pooled["used"].any() else []
         return QueriesResult(
-            prompts=len(rows),
+            prompts=len(pooled),
             responses=len(answered),
             prior=prior,
             rows=rows[: self.limit],
-            warnings=_notes(answered, prior),
+            warnings=_notes(pooled, prior),
             tally=whole.tally,
         )
 
 
 def _fold(text: str | None) -> str:
-    return " ".join((text or "").split()).casefold()
+    """What is the same prompt, however it is typed.
+
+    >>> _fold("What is  a tensor?"), _fold("what is a tensor"), _fold("?!")
+    ('what is a tensor', 'what is a tensor', '?!')
+    """
+    words = " ".join((text or "").split()).casefold()
+    return words.rstrip(ENDS) or words
 
 
 def _pooled(answered: pd.DataFrame) -> pd.DataFrame:
@@ -143,16 +154,20 @@ def _pooled(answered: pd.DataFrame) -> pd.DataFrame:
         used=("used", "sum"),
         latency=("latency_ms", "median"),
     )
+    of_user = counted.groupby(["key", "user"], sort=True)["used"].mean()
+    table["by_users"] = of_user.groupby("key", sort=True).sum()
     written = counted.groupby(["key", "prompt"]).size().rename("times").reset_index()
     written = written.sort_values(["key", "times", "prompt"], ascending=[True, False, True]).drop_duplicates("key")
     return table.join(written.set_index("key")["prompt"])
 
 
 def _ranked(table: pd.DataFrame, prior: Prior) -> list[Query]:
-    responses, used = (table[key].to_numpy(dtype=np.float64) for key in ("responses", "used"))
-    intervals = pd.Series([pair(each) for each in prior.interval(used, responses)], table.index, dtype=object)
-    scored = table.assign(score=prior.shrunk(used, responses), score_ci=intervals)
-    ordered = scored.reset_index().sort_values(["score", "responses", "key"], ascending=[False, False, True])
+    enough = table["users"].to_numpy() >= MIN_USERS
+    users, used = (np.where(enough, table[key].to_numpy(dtype=np.float64), 0.0) for key in ("users", "by_users"))
+    intervals = pd.Series([pair(each) for each in prior.interval(used, users)], table.index, dtype=object)
+    scored = table.assign(score=prior.shrunk(used, users), score_ci=intervals)
+    by = {"score": False, "users": False, "responses": False, "key": True}
+    ordered = scored.reset_index().sort_values(list(by), ascending=list(by.values()))
     rows: list[dict[str, Any]] = ordered.to_dict("records")  # type: ignore[assignment] # keys are column names
     return [_query(row) for row in rows]
 
@@ -175,15 +190,17 @@ def _query(row: dict[str, Any]) -> Query:
     )
 
 
-def _notes(answered: pd.DataFrame, prior: Prior) -> list[Note]:
-    count = len(answered)
+def _notes(pooled: pd.DataFrame, prior: Prior) -> list[Note]:
+    count = int(pooled["responses"].sum())
     if not count:
         return [Note("no_prompts", "No prompt with a text was answered.")]
+    if not pooled["used"].any():
+        return [Note("nothing_used", "No answer was copied or selected from: there is nothing to rank by.")]
     if count < FEW_RESPONSES:
         return [
             Note("few_responses", f"Under {FEW_RESPONSES} responses ({count}): how much prompts differ is a guess.")
         ]
-    if prior.trials > count / 2:
+    if prior.trials > int(pooled["users"].sum()) / 2:
         text = "Nothing shows that prompts differ in how often their answers are used: the order is chance."
         return [Note("no_difference", text)]
     return []

@@ -78,6 +78,37 @@ def test_one_lucky_copy_does_not_win_where_prompts_truly_differ() -> None:
     assert result.warnings == []
 
 
+def test_one_person_who_copies_forty_times_does_not_take_the_top_row() -> None:
+    often = [visit(f"often {i}", *turn(0, "Mine?"), copy(9, "it is so"), user="one") for i in range(40)]
+    alone = [visit(f"alone {i}", *turn(0, f"Once {i}?"), copy(9, "it is so"), user="two") for i in range(40)]
+    shared = [visit(f"shared {i}", *turn(0, "Ours?"), *([copy(9, "it is so")] if i % 4 else [])) for i in range(40)]
+    dull = [visit(f"dull {i}", *turn(0, "Dull?")) for i in range(40)]
+    result = found(*often, *alone, *shared, *dull)
+    assert [row.prompt for row in result.rows][:2] == ["Ours?", "Mine?"]
+    assert result.rows[-1].prompt == "Dull?"
+    assert all(row.score == pytest.approx(result.prior.mean) for row in result.rows if row.users < 3)
+
+
+def test_each_person_counts_once_a_prompt() -> None:
+    again = [visit(f"a {i}", *turn(0, "Why?"), *([copy(9, "it is so")] if i else []), user="one") for i in range(4)]
+    others = [visit(f"b {i}", *turn(0, "Why?")) for i in range(3)]
+    row, prior = found(*again, *others).rows[0], found(*again, *others).prior
+    assert (row.users, row.used) == (4, 3)
+    assert row.score == pytest.approx((prior.mean * prior.trials + 3 / 4) / (prior.trials + 4))
+
+
+def test_where_nothing_was_used_nothing_is_ranked() -> None:
+    result = found(*(visit(f"{i}", *turn(0, "Why?")) for i in range(5)))
+    assert (result.rows, result.prompts, result.responses) == ([], 1, 5)
+    assert [note.code for note in result.warnings] == ["nothing_used"]
+
+
+def test_end_punctuation_makes_no_other_prompt() -> None:
+    asked = ("What is a tensor?", "what is a tensor", "What is a tensor ?!")
+    result = found(*(visit(f"{i}", *turn(0, text), copy(9, "it is so")) for i, text in enumerate(asked)))
+    assert [row.responses for row in result.rows] == [3]
+
+
 def test_score_and_interval_are_those_of_the_beta_distribution() -> None:
     prior = Prior(0.3, 10)
     shrunk = prior.shrunk(np.array([4.0]), np.array([5.0]))

@@ -78,9 +78,9 @@ def lines(found: QueriesResult, width: int) -> Iterator[Text]:
     yield Text()
     yield from aligned(columns, [(None, rows)], width)
     yield Text()
-    usual = f"{percent(found.prior.mean)}, as if each prompt had {_count(found.prior.trials)} usual responses besides"
+    usual = f"{percent(found.prior.mean)}, as if each prompt had {_count(found.prior.trials)} usual users besides"
     yield Text("used: responses with a copy or a selection; latency: median", "dim")
-    yield Text(f"score: used, drawn towards the usual {usual}", "dim")
+    yield Text(f"score: users who used an answer, drawn towards the usual {usual}", "dim")
     if len(found.rows) < found.prompts:
         yield Text(f"{len(found.rows):,} of {many(found.prompts, 'prompt')}; all with --limit 0", "dim")
 
