@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -35,6 +36,8 @@ MIN_USERS = 30
 # Under this many effective users, or so little of what varies in the smaller arm, the normal curve is not trusted.
 MIN_N_EFF = 100
 MIN_VARIED = 30
+FEW_BEYOND = 10
+FINER = 10
 
 
 class Options(NamedTuple):
@@ -122,14 +125,17 @@ def _is_normal(control: SumsArm, treatment: SumsArm) -> bool:
 
 
 def _permuted(control: SumsArm, treatment: SumsArm, difference: Difference, options: Options) -> Difference:
-    found = permutation_test(
+    test = partial(
+        permutation_test,
         np.concatenate([control.numerator, treatment.numerator]),
         np.concatenate([control.denominator, treatment.denominator]),
         np.repeat([False, True], [len(control.numerator), len(treatment.numerator)]),
-        permutations=options.permutations,
         seed=options.seed,
         alpha=options.alpha,
     )
+    found = test(permutations=options.permutations)
+    if found.p * options.permutations < FEW_BEYOND:  # too few lay beyond to tell how small p is
+        found = test(permutations=FINER * options.permutations)
     interval, lift = found.interval, difference.lift_ci
     shares = all(
         bool((arm.numerator >= 0).all() and (arm.numerator <= arm.denominator).all()) for arm in (control, treatment)

@@ -125,3 +125,12 @@ def test_unequal_arms_alike_seldom_differ(seed: int, draw: object) -> None:
         disagreeing += (found.p <= ALPHA) != (not found.difference_ci.lo <= 0 <= found.difference_ci.hi)
     assert wrong / runs <= 0.09  # 5 % and three standard errors
     assert disagreeing == 0
+
+
+def test_an_interval_is_no_wider_than_the_test_where_an_arm_has_none() -> None:
+    """21 of 100 users lose an event of their eight, and no user of the other arm does: p and interval agree."""
+    lost = np.zeros(100)
+    lost[:21] = 1
+    found = compare_sums(arm(np.zeros(100), np.full(100, 8.0)), arm(lost, np.full(100, 8.0)), OPTIONS).difference
+    assert found.p < 1e-3
+    assert found.difference_ci.lo > 0
