@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from llmtrack.analysis.experiment.metrics import METRIC_NAMES
 from llmtrack.store.database.sessions import Store
 from tests.cli.commands.reports.reading import Document, as_bson, as_jsonl, bare, plain, run, samples, terminal
 
@@ -176,7 +177,7 @@ def test_csv_has_a_row_a_metric_and_group(source: str) -> None:
     ran = run("engagement", "--source", source, "--format", "csv")
     rows = ran.out.splitlines()
     assert rows[0].startswith("metric,exploratory,group,value,ci_lo,ci_hi,unit,users,denominator,lift,")
-    assert len(rows) == 1 + 20 * 3
+    assert len(rows) == 1 + len(METRIC_NAMES) * 3
     assert "No configured weights" in ran.err
 
 

@@ -153,7 +153,8 @@ def test_the_table_fits_a_terminal_of(source: str, monkeypatch: pytest.MonkeyPat
     assert "sessions by model_group: steps in order, within 24 h" in rows[0]
     assert any(row.startswith("Repaired: ") for row in rows[:5])
     header = next(row for row in rows if "of all" in row)
-    assert header.split() == ["step", "of", "all", "95", "%", "of", "previous", "median", "p90", "sessions"]
+    times = ["median", "p90"] if width > 80 else []  # a long name takes their place
+    assert header.split() == ["step", "of", "all", "95", "%", "of", "previous", *times, "sessions"]
     assert sum("█" in row for row in rows) == 6
     assert any(row.startswith("of all: ") and "compare groups by this one" in row for row in rows)
 

@@ -168,7 +168,8 @@ def test_people_s_texts_never_command_the_terminal_or_a_spreadsheet(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     evil = "=HYPERLINK(1) \x1b[31mred\x07\u202e | <b>"
-    source = as_jsonl(tmp_path / "evil.jsonl", [visit("1", *turn(0, evil), group="g\x1b[2J\u202e")])
+    used = (9, "copy", {"selected_text": "it is so", "chat_session_id": "c"})
+    source = as_jsonl(tmp_path / "evil.jsonl", [visit("1", *turn(0, evil), used, group="g\x1b[2J\u202e")])
     monkeypatch.setenv("COLUMNS", "80")
     for command in COMMANDS:
         for kind in ("table", "markdown", "csv", "json"):
