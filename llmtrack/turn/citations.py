@@ -66,9 +66,10 @@ def _sources(item: object) -> Iterator[Citation]:
         titles = (inner.get("title"), item.get("title"), inner.get("name"), item.get("document_title"))
         urls = (inner.get("url"), inner.get("uri"), item.get("url"), item.get("uri"), item.get("source"))
         title = first(*titles)
-        metadata = [entry.get("source") for entry in objects_of(item.get("metadata"))]
-        for url in (urls, metadata) if first(*urls) == "" else (urls,):
-            yield from _citation(first(*url), title)
+        named = list(_citation(first(*urls), title))
+        yield from named
+        for entry in [] if named else objects_of(item.get("metadata")):  # Open WebUI: one entry for each passage
+            yield from _citation(first(entry.get("source")), first(entry.get("title"), title))
 
 
 def _citation(url: str, title: str) -> Iterator[Citation]:

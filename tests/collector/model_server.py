@@ -35,6 +35,8 @@ class ModelServer(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.requests: list[dict[str, Any]] = []
         self.keys: list[str] = []
+        self.paths: list[str] = []
+        self.failure_headers: dict[str, str] = {}  # what a failure says besides
         self.answer = ANSWER
         self.think_s = 0.0  # before the first word
         self.delay_s = 0.0  # between two words
@@ -75,8 +77,9 @@ class _Handler(BaseHTTPRequestHandler):
         asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         self.server.requests.append(asked)
         self.server.keys.append(self.headers.get("Authorization", "").removeprefix("Bearer "))
+        self.server.paths.append(self.path)
         model = asked["model"]
-        if self.path != "/v1/chat/completions":
+        if self.path.partition("?")[0] != "/v1/chat/completions":
             self._error(404, {"error": {"message": f"no {self.path}"}})
         elif model == "busy-once":
             first = sum(request["model"] == model for request in self.server.requests) == 1
@@ -150,6 +153,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response(status)
         self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(body)))
+        for name, value in self.server.failure_headers.items() if status >= 400 else ():
+            self.send_header(name, value)
         self.end_headers()
         self.wfile.write(body)
 
