@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, NamedTuple
 import numpy as np
 
 from llmtrack.analysis.experiment.population import SRM_P, check
+from llmtrack.analysis.experiment.served import ENOUGH, SLIGHT, changes, served
 from llmtrack.analysis.experiment.users import People, identity, people_of
 from llmtrack.analysis.frames import table
 from llmtrack.analysis.interaction import events as kinds
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 DIFFERENT_P: Final = 0.001  # as for SRM: a dozen checks, and chance seldom gets there
 PERMUTATIONS: Final = 10_000  # fewer could not show a p of 0.001 after its correction for several groups
 DIFFERENT: Final = 0.01  # shares nearer than this spoil nothing, however sure their difference
+NAMED: Final = 6  # models that changed are named up to so many
 SEVERAL_FAILED: Final = 0.05  # of the users
 UNREADABLE_FAILED: Final = 0.01  # of the documents
 
@@ -153,13 +155,13 @@ class Health:
 
     by: str = "model_group"
 
-    fields: ClassVar = kinds.FIELDS
+    fields: ClassVar = (*kinds.FIELDS, "model")
 
     def __post_init__(self) -> None:
         check(self.by)
 
     def pick(self, cleaned: Cleaned) -> Part:
-        """A row a session: the numerators and denominators of MEASURES."""
+        """A row a session: the numerators and denominators of MEASURES; and a row a model that answered in it."""
         rows, sessions = Rows(cleaned), table(cleaned.sessions)
         over = ~sessions["open"]
         stored = sessions["events"] + sessions["duplicates"] + sessions["out_of_range"]
@@ -173,7 +175,9 @@ class Health:
             prompts=np.bincount(rows.session[rows.prompt], minlength=len(sessions)),
             errors=np.bincount(rows.session[rows.error], minlength=len(sessions)),
         )
-        return Part(identity(cleaned, self.by).join(compact(numbers)), {}, Tally.of(cleaned))
+        return Part(
+            identity(cleaned, self.by).join(compact(numbers)), {"served": compact(served(rows))}, Tally.of(cleaned)
+        )
 
     def finish(self, parts: Iterable[Part], settings: ReportSettings) -> HealthResult:
         """Every check on the sessions of all parts."""
@@ -183,6 +187,7 @@ class Health:
             _sessions(whole.tally),
             *([_srm(who), _several(who)] if self.by == "model_group" else []),
             *(_measured(measure, who) for measure in MEASURES),
+            *([_models(whole, who)] if self.by == "model_group" else []),
         ]
         told = {"srm", "srm_unchecked", "users_in_several_groups"}  # as checks
         return HealthResult(
@@ -256,6 +261,27 @@ def _several(who: People) -> Check:
         value=number(share),
         limit=0.0,
     )
+
+
+def _models(whole: Part, who: People) -> Check:
+    found = changes(whole.tables["served"], who)
+    count, of = int(found.answers.sum()), int(found.of.sum())
+    share = number(div(count, of)) if found.enough else None
+    return Check(
+        check="model_changes",
+        status="unchecked" if share is None else "warning" if count else "ok",
+        finding=f"{count} of {of} answers by models that came or went{_listed(found.told)}",
+        threshold=f"a model with {ENOUGH} answers and {SLIGHT:.0%} of its group's, none in the first or last quarter",
+        advice="The provider changed the model: compare within one, by --since and --until." if count else "",
+        value=share,
+        limit=0.0,
+        groups=tuple(_of_group(who, group, found.answers, found.of) for group in range(len(who.groups))),
+    )
+
+
+def _listed(told: list[str]) -> str:
+    shown = ", ".join(told[:NAMED]) + (", …" if len(told) > NAMED else "")
+    return f" ({shown})" if told else ""
 
 
 def _measured(measure: Measure, who: People) -> Check:

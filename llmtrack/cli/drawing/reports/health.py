@@ -97,7 +97,7 @@ def _table(found: HealthResult, groups: Sequence[str], width: int) -> list[Text]
         value = percent(check.value) if check.value is not None else ""
         p = probability(check.p) if check.p is not None else ""
         mark = Text(*MARKS.get(check.status, UNCHECKED))
-        rows.append((_title(check), mark, value, *own, p, _limit(check), check.finding))
+        rows.append((_title(check), mark, value, *own, p, _limit(check), line(check.finding)))
     return list(aligned(columns, [(None, rows)], width))
 
 
