@@ -7,7 +7,7 @@ from typing import Any
 
 from llmtrack.turn.chunk import Delta, Failure
 from llmtrack.turn.citations import Citation, merged
-from llmtrack.turn.thinking import Said, Thinking
+from llmtrack.turn.thinking import Said, Thinking, unopened
 from llmtrack.turn.tools import ToolCalls
 
 MAX_ATTACHMENTS = 50
@@ -114,6 +114,7 @@ class Answer:
         error, unless nobody waited for it.
         """
         self.close()
+        self._take_back()
         text = self.text
         nothing = not (text.strip() or self.tools or self._attachments or left)
         if nothing and not error:
@@ -133,6 +134,15 @@ class Answer:
             if value:
                 outcome[name] = value
         return outcome
+
+    def _take_back(self) -> None:
+        """What came as text and ended with a `</think>` that nothing had opened was thinking."""
+        divided = None if self._thoughts else unopened(self.text)
+        if divided is None:
+            return
+        if len(self._pieces) > 1:
+            self.ttft_ms = None  # when the text began was not known then
+        self._pieces, self._thoughts = [divided.text], [divided.thinking] if divided.thinking else []
 
     @property
     def _ended_well(self) -> bool:

@@ -7,6 +7,9 @@ from typing import NamedTuple
 
 _OPEN = re.compile(r"\s*<(think|thinking)>", re.IGNORECASE)
 _TAGS = ("<think>", "<thinking>")
+_ANY = re.compile(r"</?(?:think|thinking)>", re.IGNORECASE)
+_CLOSES_ALONE = re.compile(r"^</(?:think|thinking)>[ \t\r]*$", re.IGNORECASE | re.MULTILINE)
+_FENCE = re.compile(r"^ {0,3}(?:```|~~~)", re.MULTILINE)
 
 
 class Said(NamedTuple):
@@ -74,6 +77,25 @@ class Thinking:
             text = text.lstrip()
             self._trims = not text
         return text
+
+
+def unopened(answer: str) -> Said | None:
+    """What a whole answer holds whose thinking the prompt's template opened, so that only its end was said.
+
+    It is one when its first tag closes, on a line of its own, outside a block of code. An answer that names the tag in
+    a sentence or in code is text: None.
+
+    >>> unopened("2 and 2.\\n</think>\\n\\nIt is 4.")
+    Said(thinking='2 and 2.', text='It is 4.')
+    >>> unopened("It ends with `</think>`.")
+    """
+    tag = _ANY.search(answer)
+    if tag is None or not _CLOSES_ALONE.match(answer, tag.start()):
+        return None
+    before = answer[: tag.start()]
+    if len(_FENCE.findall(before)) % 2:
+        return None
+    return Said(before.strip(), answer[tag.end() :].lstrip())
 
 
 def _may_open(waiting: str) -> bool:

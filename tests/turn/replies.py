@@ -174,6 +174,10 @@ REPLIES: dict[str, Reply] = {
         [*words("<thi", "nk>\nHm.", "</think>\n\n"), *told(chunk("stop"), DONE)],
         completion(content=f"<think>Hm.</think>\n{SAID}"),
     ),
+    "think-closed": Reply(
+        [*words("Hm.\n", "</thi", "nk>\n\n"), *told(chunk("stop"), DONE)],
+        completion(content=f"Hm.\n</think>\n\n{SAID}"),
+    ),
     "reasoning": Reply(
         [chunk(reasoning_content="Hm."), *told(chunk("stop"), DONE)], completion(content=SAID, reasoning_content="Hm.")
     ),

@@ -104,6 +104,7 @@ TABLE: dict[str, tuple[Row, Row | None, Row | None]] = {
     "refusal": (Row(partial=True, more=(("refusal", True),)), None,
                 Row(partial=True, finish="completed", more=(("refusal", True),))),
     "think-tags": (Row(more=(("thinking_length", 3),)), None, None),
+    "think-closed": (Row(more=(("thinking_length", 3),)), None, None),
     "reasoning": (Row(more=(("thinking_length", 3),)), None, None),
     "thinks-without-end": (Row(None, EMPTY, EMPTY, finish="length", more=(("thinking_length", 8),)), None, None),
     "calls": (STEP, None, STEP._replace(finish="completed")),
