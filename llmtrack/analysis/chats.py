@@ -60,13 +60,20 @@ class Length(NamedTuple):
 
 
 class Group(NamedTuple):
-    """The chats of a group. `censored` ones were going on and are in none of the other numbers."""
+    """The chats of a group. `censored` ones were going on and are in none of the other numbers.
+
+    `answers` in the chats, and how many of them are `partial`.
+    """
 
     group: str
     chats: int
     users: int
     censored: int
     sessions_per_chat: float | None
+    answers: int
+    partial: int
+    partial_share: float | None
+    partial_share_ci: Pair
     turns: Length
     messages: Length
     duration_s: Length
@@ -166,8 +173,8 @@ class Chats:
 def pieces(cleaned: Cleaned) -> pd.DataFrame:
     """A row a chat in a session: session, chat (its name, None without one), and numbers of what was said in it.
 
-    turns (prompts), messages (prompts and answers), words (NaN where a text is not stored), first_t and last_t (of the
-    messages and errors), active_t (of any event; epoch ms).
+    turns (prompts), messages (prompts and answers), answers, partial (answers), words (NaN where a text is not stored),
+    first_t and last_t (of the messages and errors), active_t (of any event; epoch ms).
     """
     rows = Rows(cleaned)
     said = rows.prompt | rows.response
@@ -191,6 +198,8 @@ def pieces(cleaned: Cleaned) -> pd.DataFrame:
             "chat": pd.Series(named, dtype="str"),
             "turns": count(rows.prompt).astype(np.int64),
             "messages": count(message).astype(np.int64),
+            "answers": count(rows.answer).astype(np.int64),
+            "partial": count(rows.partial).astype(np.int64),
             "words": count(message, _words(rows, message)),
             "first_t": extreme(said, np.minimum, np.inf),
             "last_t": extreme(said, np.maximum, -np.inf),
@@ -223,6 +232,8 @@ def _whole(pieces: pd.DataFrame, who: People) -> pd.DataFrame:
         visits=("session", "nunique"),
         turns=("turns", "sum"),
         messages=("messages", "sum"),
+        answers=("answers", "sum"),
+        partial=("partial", "sum"),
         words=("words", "sum"),
         wordless=("wordless", "any"),
         first_t=("first_t", "min"),
@@ -255,12 +266,18 @@ class _Counted:
         users = len(np.unique(self._row[mine]))
         visits = div(float(self._chats["visits"].to_numpy()[mine].sum()), int(mine.sum()))
         lengths = {metric: self._length(metric, group, mine) for metric in METRICS}
+        answers, partial = (self._chats[key].to_numpy(dtype=np.float64) for key in ("answers", "partial"))
+        cut, of = int(partial[mine].sum()), int(answers[mine].sum())
         return Group(
             group=self.who.groups[group],
             chats=int(mine.sum()),
             users=users,
             censored=censored,
             sessions_per_chat=number(visits),
+            answers=of,
+            partial=cut,
+            partial_share=number(div(cut, of)),
+            partial_share_ci=self.who.share(group, self.who.add(self._row, partial), self.who.add(self._row, answers)),
             **lengths,
         )
 

@@ -48,7 +48,10 @@ class Turn(NamedTuple):
 
 
 class Group(NamedTuple):
-    """A group: its visits, and over all turns that are over the share after which the person left, or was idle."""
+    """A group: its visits, and over all turns that are over the share after which the person left, or was idle.
+
+    `answers` of these turns, `partial` ones of them, and the share of each kind after which the person left.
+    """
 
     group: str
     sessions: int
@@ -58,6 +61,14 @@ class Group(NamedTuple):
     left_share_ci: Pair
     idle_share: float | None
     idle_share_ci: Pair
+    answers: int
+    partial: int
+    partial_share: float | None
+    partial_share_ci: Pair
+    left_after_partial: float | None
+    left_after_partial_ci: Pair
+    left_after_whole: float | None
+    left_after_whole_ci: Pair
 
 
 class Exit(NamedTuple):
@@ -134,7 +145,9 @@ class Dropoff:
         interaction = Interaction(cleaned)
         numbers = table(interaction.summary())[["exit_reason", "idle"]]
         found = table(interaction.turns())
-        found = found.loc[found["turn"] > 0, ["session", "turn", "next", "idle_first", "answered", "latency_ms"]]
+        found = found.loc[
+            found["turn"] > 0, ["session", "turn", "next", "idle_first", "answered", "partial", "latency_ms"]
+        ]
         tables = {"turns": compact(found.reset_index(drop=True)), "idle": compact(idle_after(interaction))}
         return Part(identity(cleaned, self.by).join(numbers), tables, Tally.of(cleaned))
 
@@ -180,6 +193,8 @@ class _Counted:
         over = (self._turns["next"] != "open").to_numpy()
         self._over, self._left = over, (self._turns["next"] == "left").to_numpy()
         self._went_idle = self._turns["idle_first"].to_numpy(dtype=bool)
+        self._answered = self._turns["answered"].to_numpy(dtype=bool) & over
+        self._partial = self._turns["partial"].to_numpy(dtype=bool) & over
         at_risk = who.add(self._of_turn, over)
         self.left = who.add(self._of_turn, self._left), at_risk
         self.idled = who.add(self._of_turn, self._went_idle & over), at_risk
@@ -204,7 +219,22 @@ class _Counted:
             left_share_ci=who.share(group, *self.left),
             idle_share=number(div(idled, at_risk)),
             idle_share_ci=who.share(group, *self.idled),
+            **self._wholeness(group),
         )
+
+    def _wholeness(self, group: int) -> dict[str, Any]:
+        mine, row = self.who.arms.arm[self._of_turn] == group, self._of_turn
+        answered, partial = self._answered & mine, self._partial & mine
+        found: dict[str, Any] = {"answers": int(answered.sum()), "partial": int(partial.sum())}
+        shares = {
+            "partial_share": (partial, answered),
+            "left_after_partial": (self._left, partial),
+            "left_after_whole": (self._left, answered & ~partial),
+        }
+        for key, (part, whole) in shares.items():
+            found[key] = number(div(int((part & whole).sum()), int(whole.sum())))
+            found[f"{key}_ci"] = self._share(group, row, part, whole)
+        return found
 
     def turns(self, group: int) -> list[Turn]:
         mine = np.flatnonzero(self.who.arms.arm[self._of_turn] == group)
@@ -269,7 +299,7 @@ class _Counted:
 
     def latency(self, group: int) -> list[Latency]:
         ms = self._turns["latency_ms"].to_numpy()
-        mine = (self.who.arms.arm[self._of_turn] == group) & self._turns["answered"].to_numpy(dtype=bool) & self._over
+        mine = (self.who.arms.arm[self._of_turn] == group) & self._answered
         bucket = np.where(np.isnan(ms), -1, np.searchsorted(BUCKETS_MS, ms, side="right") - 1)
         found = []
         for i, (start, end) in enumerate(zip(BUCKETS_MS, (*BUCKETS_MS[1:], None), strict=True)):

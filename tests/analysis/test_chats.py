@@ -84,6 +84,20 @@ def test_errors_are_turns_but_no_messages_and_an_answer_alone_is_no_chat() -> No
     assert result.excluded["chats_without_prompt"] == 1
 
 
+def test_the_share_of_partial_answers_by_hand() -> None:
+    a, b = found(
+        visit("1", *turn(0, partial=True, chat="x"), *turn(10, chat="x"), user="u"),
+        visit("2", *turn(0, chat="x"), *turn(10, partial=True, error="503", chat="x"), user="u", start_s=1000),
+        visit("3", *turn(0, partial=False)),
+        visit("going on", *turn(0, partial=True), start_s=AGO_S - 60),
+        visit("4", *turn(0), group="b"),
+    ).groups
+    assert (a.answers, a.partial, a.partial_share) == (4, 1, 1 / 4)
+    assert a.partial_share_ci is not None
+    assert a.partial_share_ci[0] < 1 / 4 < a.partial_share_ci[1]
+    assert (b.answers, b.partial, b.partial_share) == (1, 0, 0)
+
+
 def test_words_are_unknown_where_a_text_is_not_stored() -> None:
     result = found(visit("1", *turn(0, None)), visit("2", *turn(0, "One two three?", "Four.")))
     assert (result.groups[0].words.chats, result.groups[0].words.mean) == (1, 4)

@@ -82,6 +82,25 @@ def test_latency_buckets_hold_answers_of_turns_that_are_over() -> None:
     ]
 
 
+def test_partial_answers_and_who_left_after_them_by_hand() -> None:
+    cut = {"partial": True, "finish_reason": "length"}
+    result = found(
+        visit("left after one", *turn(0, **cut)),
+        visit("went on after one", *turn(0, **cut), *turn(10)),
+        visit("left after a whole one", *turn(0), *turn(10)),
+        visit("failed in the middle", *turn(0, error="503", partial=True)),
+        visit("still open", *turn(0, **cut), start_s=AGO_S - 60, end_s=None),
+        visit("another group", *turn(0), group="b"),
+    )
+    a, b = result.groups
+    assert (a.answers, a.partial, a.partial_share) == (5, 2, 2 / 5)
+    assert (a.left_after_partial, a.left_after_whole) == (1 / 2, 2 / 3)
+    assert a.left_after_partial_ci == pytest.approx(wilson(1, 2))
+    assert a.partial_share_ci is not None
+    assert (b.answers, b.partial, b.partial_share) == (1, 0, 0)
+    assert (b.left_after_partial, b.left_after_partial_ci, b.left_after_whole) == (None, None, 1)
+
+
 def test_sessions_of_one_user_are_no_independent_witnesses() -> None:
     alike = [visit(f"{user} {i}", *turn(0), *(turn(9) if user % 2 else []), user=f"u{user}")
              for user in range(40) for i in range(5)]  # fmt: skip

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from llmtrack.cli.drawing.cautions import cautions, cleaning
 from llmtrack.cli.drawing.figures import NONE, contrasts, lifts, spark
 from llmtrack.cli.drawing.formats import Column
-from llmtrack.cli.drawing.numbers import amount, amounts, many
+from llmtrack.cli.drawing.numbers import amount, amounts, many, percent, percents
 from llmtrack.cli.drawing.report import Drawing
 from llmtrack.cli.drawing.sections import Cell, Row, aligned
 from llmtrack.cli.drawing.text import line
@@ -59,16 +59,20 @@ def lines(found: ChatsResult, width: int, by: str) -> Iterator[Text]:
     columns = [
         Cell("", right=False, cut=True),
         Cell("mean", style="bold"),
-        *map(Cell, ("95 %", "median", "p90")),
+        *map(Cell, ("95 %", "median")),
+        Cell("p90", optional=1),
         Cell("distribution", right=False),
-        Cell("chats"),
-        Cell("users", optional=1),
+        Cell("chats", optional=2),
+        Cell("users", optional=3),
     ]
     sections = []
     for metric, title in TITLES.items():
         bars = getattr(found.groups[0], metric).distribution
         heading = Text.assemble((title, "bold"), (f"  bars: {_bins(bars, metric)}", "dim"))
         sections.append((heading, [_row(group, metric) for group in found.groups]))
+    if any(group.partial for group in found.groups):
+        heading = Text.assemble(("partial", "bold"), ("  share of the answers that are not whole", "dim"))
+        sections.append((heading, [_partial(group) for group in found.groups]))
     yield from aligned(columns, sections, width)
     if found.comparisons:
         yield Text()
@@ -89,6 +93,13 @@ def _row(group: GroupOfChats, metric: str) -> Row:
         f"{length.chats:,}",
         f"{group.users:,}",
     )
+
+
+def _partial(group: GroupOfChats) -> Row:
+    interval = percents(group.partial_share_ci or NONE)
+    return (
+        line(group.group), percent(group.partial_share), interval, "", "", "", f"{group.chats:,}", f"{group.users:,}"
+    )  # fmt: skip
 
 
 def _quantile(value: float | None, unit: str) -> str:

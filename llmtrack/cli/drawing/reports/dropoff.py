@@ -99,6 +99,9 @@ def lines(found: DropoffResult, width: int, by: str) -> Iterator[Text]:
     yield from _exits(found, width)
     yield from _titled("Left after an answer, by its latency", "compare within a group")
     yield from _latency(found, width)
+    if any(each.partial for each in found.groups):
+        yield from _titled("Partial answers", "cut off, filtered or stopped; compare within a group")
+        yield from _wholeness(found, width)
     if any(each.answers for each in found.idle):
         edges = ", ".join(f"{start}" for start in found.idle[0].from_s)
         yield from _titled("From an answer to going idle", f"bars: from {edges} s")
@@ -119,9 +122,9 @@ def _overview(found: DropoffResult, width: int) -> Iterator[Text]:
         Cell("95 %"),
         Cell("idle first", style="bold"),
         Cell("95 %"),
-        Cell("turns"),
-        Cell("sessions"),
-        Cell("users", optional=1),
+        Cell("turns", optional=1),
+        Cell("sessions", optional=2),
+        Cell("users", optional=3),
     ]
     rows = [
         (
@@ -144,11 +147,12 @@ def _turns(found: DropoffResult, width: int) -> Iterator[Text]:
 
     columns = [
         Cell("turn", right=False),
-        *map(Cell, ("reached", "went on", "left", "idle")),
-        Cell("open", optional=1),
+        *map(Cell, ("reached", "went on", "left")),
+        Cell("idle", optional=1),
+        Cell("open", optional=2),
         Cell("hazard", style="bold"),
         *map(Cell, ("95 %", "remaining")),
-        Cell("", right=False, optional=2),
+        Cell("", right=False, optional=3),
     ]
     bar = min(max(width - NUMBERS, BAR[0]), BAR[1])
     sections = []
@@ -193,6 +197,28 @@ def _latency(found: DropoffResult, width: int) -> Iterator[Text]:
         label = f"{start / 1000:g} s and more" if end is None else f"{start / 1000:g} to {end / 1000:g} s"
         rows.append((label, {each.group: Share(each.left_share, each.left_share_ci, each.responses) for each in here}))
     return side_by_side("latency", rows, [group.group for group in found.groups], width)
+
+
+def _wholeness(found: DropoffResult, width: int) -> Iterator[Text]:
+    groups = found.groups
+    rows = [
+        (
+            "of all answers",
+            {each.group: Share(each.partial_share, each.partial_share_ci, each.answers) for each in groups},
+        ),
+        (
+            "left after one",
+            {each.group: Share(each.left_after_partial, each.left_after_partial_ci, each.partial) for each in groups},
+        ),
+        (
+            "left after a whole one",
+            {
+                each.group: Share(each.left_after_whole, each.left_after_whole_ci, each.answers - each.partial)
+                for each in groups
+            },
+        ),
+    ]
+    return side_by_side("answer", rows, [group.group for group in groups], width)
 
 
 def _idle(found: DropoffResult, width: int) -> Iterator[Text]:

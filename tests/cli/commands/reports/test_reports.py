@@ -92,6 +92,22 @@ def test_tables_are_no_wider_than_the_terminal(
     assert lines[-1]
 
 
+@pytest.mark.parametrize("width", [60, 80, 120])
+@pytest.mark.parametrize("command", ["dropoff", "chats"])
+def test_partial_answers_are_shown_where_there_are_any(
+    command: str, width: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+    documents = [
+        visit(f"{group} {n}", *turn(0, partial=n < 6 or None), *turn(30), group=group)
+        for group in ("base-7b", "deep-70b", "fast-3b") for n in range(40)
+    ]  # fmt: skip
+    lines = shown(command, as_jsonl(tmp_path / "partial.jsonl", documents)).out.splitlines()
+    about = next(at for at, line in enumerate(lines) if line.lower().startswith("partial"))
+    assert "7.5 %" in "".join(lines[about:])  # 6 of 80 answers
+    assert max(len(line) for line in lines if line.startswith(("base-7b", "1  ", "─"))) <= width
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_file_gets_plain_text(command: str, jsonl: str, tmp_path: Path) -> None:
     ran = shown(command, jsonl, "--out", str(tmp_path / "report.txt"))
