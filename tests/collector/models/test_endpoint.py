@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import struct
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from email.utils import formatdate
 import httpx2
 import pytest
 
+from llmtrack.cli.checks import preflight
 from llmtrack.collector.models.client import ChatClient
 from llmtrack.collector.models.failures import MAX_WAIT_S, ModelError, retry_after_s
 from llmtrack.config import load_settings
@@ -103,6 +105,20 @@ def test_a_proxy_of_a_kind_that_nobody_knows_is_named(
     with pytest.raises(ModelError, match=r"The proxy 127\.0\.0\.1:9 of the environment cannot be used") as failure:
         told(deltas(client, group("good", server.base_url)))
     assert "ALL_PROXY" in failure.value.hint
+
+
+def test_without_the_socks_library_the_answer_and_the_check_say_what_to_install(
+    client: ChatClient, server: ModelServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "socksio", None)  # as if it were not installed
+    monkeypatch.setenv("ALL_PROXY", "socks5://me:secret@127.0.0.1:9")
+    with pytest.raises(ModelError) as failure:
+        told(deltas(client, group("good", server.base_url)))
+    assert failure.value.message.startswith("The proxy 127.0.0.1:9 of the environment cannot be used")
+    assert "pip install 'httpx2[socks]'" in failure.value.hint
+    check = preflight._model(load_settings(OPENAI_API_KEY=KEY, secret_key="x"), group("good", server.base_url))
+    assert (check.status, check.advice) == ("failed", "pip install 'httpx2[socks]'")
+    assert "secret" not in check.finding
 
 
 @contextmanager
