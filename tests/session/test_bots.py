@@ -80,7 +80,8 @@ def test_reports_of_every_source_leave_bots_out_and_count_them(
             assert found["matched"] == len(ids)
             assert {row["session_id"] for row in found["sessions"]} <= set(ids)
     with llmtrack.open(source) as sessions:
-        assert (len(sessions.sessions()), sessions.excluded["bots"]) == (PEOPLE, BOTS)
+        table = sessions.sessions()
+        assert (len(table), table.attrs["excluded"]["bots"]) == (PEOPLE, BOTS)
         everybody = sessions.sessions(["session_id", "device"], bots=True)
         assert sorted(everybody.loc[everybody["device"] == "bot", "session_id"]) == ["s6", "s7", "s8"]
 

@@ -6,11 +6,12 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
-from llmtrack.errors import UsageError
+from llmtrack.errors import StoreUnavailable, UsageError
 from llmtrack.session.filters import Filters
 from llmtrack.store.database.sessions import Store, connect, store_at
 from llmtrack.store.sources.documents import HEAD
@@ -91,7 +92,8 @@ def _of_store(store: Store, called: str, preset: Preset | None) -> Source:
     from llmtrack.store.sources.presets import at_home
 
     told = preset is not None
-    preset = preset or at_home(store)
+    with suppress(StoreUnavailable):  # whoever reads will hear of it
+        preset = preset or at_home(store)
     if preset is None:
         return MongoSource(store, called)
     source = CollectionSource(store, called, preset)

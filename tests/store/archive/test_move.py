@@ -62,7 +62,7 @@ def test_a_session_stays_when(store: Store, folder: Path, document: dict[str, An
 
 
 def test_an_open_session_stays_even_when_the_cutoff_is_now(store: Store, folder: Path) -> None:
-    minutes = NOW - timedelta(minutes=10)
+    minutes = datetime.now(UTC) - timedelta(minutes=10)
     store.sessions.insert_one({"session_id": "open", "start_time": minutes, "end_time": None, "events": []})
     store.sessions.insert_one({"session_id": "ended", "start_time": minutes, "end_time": minutes, "events": []})
     run(store, open_folder(str(folder)), Order(timedelta(seconds=1)))

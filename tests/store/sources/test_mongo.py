@@ -58,9 +58,7 @@ def source(mongodb_uri: str, store: Store, wire: Wire) -> Iterator[MongoSource]:
     with Store(mongodb_uri) as watched:
         watched.client.close()
         watched.client = MongoClient(mongodb_uri, event_listeners=[wire])
-        watched.sessions = watched.client[watched.database.name]["sessions"].with_options(
-            codec_options=watched.sessions.codec_options
-        )
+        watched.sessions = watched.to_read = watched.client[watched.database.name]["sessions"]
         yield MongoSource(watched, "test")
 
 

@@ -5,9 +5,10 @@ import { el } from "../base/dom.js";
 /** The box that scrolls, for each element whose size decides whether it must. @type {WeakMap<Element, HTMLElement>} */
 const boxes = new WeakMap();
 
-const watch = new ResizeObserver((entries) => {
+// In the next frame: what is said about a width changes heights, which an observer must not do while it observes.
+const watch = new ResizeObserver((entries) => requestAnimationFrame(() => {
   for (const { target } of entries) measure(/** @type {HTMLElement} */ (boxes.get(target)));
-});
+}));
 
 /** @param {HTMLElement} box */
 function measure(box) {

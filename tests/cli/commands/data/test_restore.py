@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -35,7 +36,7 @@ def test_one_then_all_then_nothing_more(capsys: pytest.CaptureFixture[str], stor
 
 
 def test_a_different_one_is_named_and_the_exit_code_is_3(capsys: pytest.CaptureFixture[str], store: Store) -> None:
-    store.sessions.insert_one({"session_id": "s4"})
+    store.sessions.insert_one({"session_id": "s4", "start_time": datetime(2026, 1, 1, tzinfo=UTC), "events": []})
     code, out, err = run(capsys, "--all")
     assert code == 3
     assert out.endswith("; 1 different and left.\n")
