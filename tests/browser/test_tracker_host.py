@@ -281,6 +281,15 @@ SELECT_ALL = """() => {
 }"""
 
 
+ASK_EACH = """() => {
+  const began = performance.now();
+  for (const element of document.querySelectorAll("*")) {
+    element.closest("[data-llmtrack-mask]") ?? element.getRootNode();
+  }
+  return performance.now() - began;
+}"""
+
+
 def test_selecting_a_hundred_thousand_elements_costs_little_and_sends_a_length(
     page: Page, collector: Collector, site: Site
 ) -> None:
@@ -291,5 +300,6 @@ def test_selecting_a_hundred_thousand_elements_costs_little_and_sends_a_length(
     (selection,) = collector.visit.of("selection")
     assert (selection["selected_text"], selection["selected_length"] >= 500_000) == ("", True)
     longest = page.evaluate("longest")
-    print(f"select all of 100,000 elements: {longest:.1f} ms")
-    assert longest < 100  # 27 on a machine that did ten other things; 138 when every element was asked
+    floor = min(page.evaluate(ASK_EACH) for _ in range(5))
+    print(f"select all of 100,000 elements: {longest:.1f} ms; asking each of them alone {floor:.1f} ms")
+    assert longest < floor  # in the same page, as a busy machine makes both slow

@@ -175,6 +175,12 @@ def told(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str
     return ended.value.code, *capsys.readouterr()
 
 
+def _with_ctrl_c() -> None:
+    """Ctrl-C reaches the process, also where whoever runs the tests ignores it, as a shell's background jobs do."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    ioctl(0, termios.TIOCSCTTY, 0)
+
+
 class Terminal:
     """A process on a terminal of 24 rows and so many columns."""
 
@@ -189,7 +195,7 @@ class Terminal:
             stderr=there,
             env={**env, "TERM": "xterm-256color"},
             start_new_session=True,
-            preexec_fn=lambda: ioctl(0, termios.TIOCSCTTY, 0),  # so that Ctrl-C reaches it
+            preexec_fn=_with_ctrl_c,
         )
         os.close(there)
         self.here = here
