@@ -17,8 +17,6 @@ from llmtrack.session.values import Floats, number, text
 LATENCY: Final = "latency_ms"
 
 _TURN: Final = "turn_id"
-_FAILURE: Final = re.compile(r"(error|failed|sorry, something went wrong)", re.IGNORECASE)
-_SHORT: Final = 300  # characters of a failure's text
 
 
 def mend(events: Events, data: dict[str, Any], rules: Rules) -> dict[str, int]:
@@ -76,14 +74,6 @@ def _mark_failures(events: Events, data: dict[str, Any], rules: Rules) -> int:
                 data[key] = data[key].copy()
                 data[key][rows] = said
     return len(rows)
-
-
-def like_failures(events: Events, data: dict[str, Any]) -> int:
-    """How many answers read like failures: short, beginning with "Error" or the like, and not the only one so."""
-    if not {"text", DATA} & data.keys():
-        return 0
-    begun = [said[:40] for said in _texts(events, data).values() if len(said) < _SHORT and _FAILURE.match(said)]
-    return sum(begun.count(said) > 1 for said in begun)
 
 
 def _texts(events: Events, data: dict[str, Any]) -> dict[int, str]:
