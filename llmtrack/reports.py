@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Unpack
 from llmtrack.sessions import Sessions, Where
 
 if TYPE_CHECKING:
-    from llmtrack.analysis.chats import ChatsResult
-    from llmtrack.analysis.dropoff import DropoffResult
+    from llmtrack.analysis.chats.result import ChatsResult
+    from llmtrack.analysis.dropoff.result import DropoffResult
     from llmtrack.analysis.experiment.aa import AA
     from llmtrack.analysis.experiment.result import EngagementResult
     from llmtrack.analysis.funnel.history import By, Unit
     from llmtrack.analysis.funnel.moments import Order
     from llmtrack.analysis.funnel.result import FunnelResult
-    from llmtrack.analysis.health import HealthResult
+    from llmtrack.analysis.health.result import HealthResult
     from llmtrack.analysis.queries import QueriesResult
 
 
@@ -95,7 +95,7 @@ def dropoff(
     sessions: Sessions, *, by: str = "model_group", control: str | None = None, **where: Unpack[Where]
 ) -> DropoffResult:
     """Where people stop; docs/reports.md defines each number. Raises UsageError."""
-    from llmtrack.analysis.dropoff import Dropoff
+    from llmtrack.analysis.dropoff.report import Dropoff
 
     return sessions.where(**where).run(Dropoff(by=by, control=control))
 
@@ -104,13 +104,13 @@ def chats(
     sessions: Sessions, *, by: str = "model_group", control: str | None = None, **where: Unpack[Where]
 ) -> ChatsResult:
     """How long chats are; docs/reports.md defines each number. Raises UsageError."""
-    from llmtrack.analysis.chats import Chats
+    from llmtrack.analysis.chats.report import Chats
 
     return sessions.where(**where).run(Chats(by=by, control=control))
 
 
 def health(sessions: Sessions, *, by: str = "model_group", **where: Unpack[Where]) -> HealthResult:
     """Whether an experiment can be trusted; docs/reports.md has all checks. Raises UsageError."""
-    from llmtrack.analysis.health import Health
+    from llmtrack.analysis.health.report import Health
 
     return sessions.where(**where).run(Health(by=by))

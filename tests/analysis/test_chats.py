@@ -9,7 +9,8 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from llmtrack.analysis.chats import METRICS, Chats, ChatsResult
+from llmtrack.analysis.chats.report import Chats
+from llmtrack.analysis.chats.result import METRICS, ChatsResult
 from llmtrack.analysis.frames import frames
 from llmtrack.analysis.stats import ratio
 from tests.analysis.running import run

@@ -8,7 +8,9 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from llmtrack.analysis.dropoff import BUCKETS_MS, Dropoff, DropoffResult
+from llmtrack.analysis.dropoff.counted import BUCKETS_MS
+from llmtrack.analysis.dropoff.report import Dropoff
+from llmtrack.analysis.dropoff.result import DropoffResult
 from llmtrack.analysis.frames import table as as_table
 from llmtrack.analysis.interaction import Interaction
 from llmtrack.analysis.stats import wilson

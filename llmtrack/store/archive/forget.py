@@ -25,8 +25,9 @@ from llmtrack.store.archive.registry import Registry, location
 from llmtrack.store.archive.verify import open_manifest
 from llmtrack.store.database.codec import COLUMNS
 from llmtrack.store.database.continuation import decode
+from llmtrack.store.database.driver import reachable
 from llmtrack.store.database.query import stored_names
-from llmtrack.store.database.sessions import Store, reachable
+from llmtrack.store.database.sessions import Store
 
 COLLECTIONS: Final = {"sessions": "session_id", "chats": "_id"}  # and what tells one from the other
 OWN: Final = frozenset({"usage", "archives", "leases", "forgets"})  # other collections of llmtrack's

@@ -8,7 +8,8 @@ from datetime import datetime
 from llmtrack.errors import LlmtrackError
 from llmtrack.store.archive.folder import Folder, LocalFolder
 from llmtrack.store.archive.manifest import Manifest
-from llmtrack.store.database.sessions import Document, Store, reachable
+from llmtrack.store.database.driver import Document, reachable
+from llmtrack.store.database.sessions import Store
 from llmtrack.store.sources.source import MANIFEST
 
 

@@ -6,7 +6,8 @@ import random
 
 import pytest
 
-from llmtrack.analysis.health import Check, Health
+from llmtrack.analysis.health.report import Health
+from llmtrack.analysis.health.result import Check
 from tests.analysis.running import run
 from tests.analysis.visits import Document, cleaned, in_batches, samples, turn, visit
 

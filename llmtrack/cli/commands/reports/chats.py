@@ -16,7 +16,7 @@ def chats(scope: Scope, output: Output, by: By = "model_group", control: Control
 
     Example: llmtrack chats --last 30d --control base-7b
     """
-    from llmtrack.analysis.chats import Chats
+    from llmtrack.analysis.chats.report import Chats
     from llmtrack.cli.drawing.reports.chats import DRAWING
 
     with reading(scope) as sessions:

@@ -29,7 +29,7 @@ def dropoff(
 
     Example: llmtrack dropoff --last 30d --control base-7b
     """
-    from llmtrack.analysis.dropoff import Dropoff
+    from llmtrack.analysis.dropoff.report import Dropoff
 
     with reading(scope) as sessions:
         show("dropoff", sessions, sessions.run(Dropoff(by=by, control=control)), output, DRAWINGS[table], by=by)

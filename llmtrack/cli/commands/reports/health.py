@@ -19,7 +19,7 @@ def health(scope: Scope, output: Output, by: By = "model_group") -> None:
 
     Example: llmtrack health --last 7d --experiment production_v1
     """
-    from llmtrack.analysis.health import Health
+    from llmtrack.analysis.health.report import Health
     from llmtrack.cli.drawing.reports.health import DRAWING
 
     with reading(scope) as sessions:

@@ -18,7 +18,7 @@ from llmtrack.cli.drawing.text import line
 if TYPE_CHECKING:
     from rich.text import Text
 
-    from llmtrack.analysis.dropoff import DropoffResult, Turn
+    from llmtrack.analysis.dropoff.result import DropoffResult, Turn
 
 FEW = 10  # sessions: later turns that fewer reached say little, a terminal does not show them
 NUMBERS = 70  # characters of a turn's row beside its bar

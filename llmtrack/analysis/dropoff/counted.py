@@ -1,189 +1,26 @@
-"""Where people stop: turn by turn, for which reason, after how many seconds, and after how slow an answer."""
+"""The turns, exits and idleness of each group, counted."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
 
-from llmtrack.analysis.experiment.population import check
-from llmtrack.analysis.experiment.users import People, identity, people_of
-from llmtrack.analysis.frames import table
-from llmtrack.analysis.interaction import Interaction, summary, turns
-from llmtrack.analysis.parts import Part, compact, merge
-from llmtrack.analysis.result import Comparison, Note, Pair, Result, number
+from llmtrack.analysis.dropoff.result import Exit, Group, Idle, Latency, Turn
+from llmtrack.analysis.experiment.users import People
+from llmtrack.analysis.interaction import summary
+from llmtrack.analysis.parts import Part
+from llmtrack.analysis.result import Pair, number
 from llmtrack.analysis.stats import div, quantile
 from llmtrack.session.batch import Bools, Ints
-from llmtrack.session.cleaning import Cleaned
-from llmtrack.session.tally import Tally
 from llmtrack.session.values import Floats
-
-if TYPE_CHECKING:
-    from llmtrack.analysis.report import ReportSettings
 
 BUCKETS_MS: Final = (0, 500, 1000, 2000, 4000, 8000, 16_000)  # a slow answer is felt by its ratio to a quick one
 IDLE_S: Final = (0, 35, 45, 60, 90, 120, 300)  # the tracker reports idleness 30 s after the last sign of life
 
 
-class Turn(NamedTuple):
-    """One turn of the visits of a group.
-
-    reached = went_on + left + open. idle: went idle before the next prompt or the end. hazard: left as a share of
-    those whose turn is over. remaining: share of the visits with a prompt that go on past this turn (Kaplan-Meier).
-    """
-
-    group: str
-    turn: int
-    reached: int
-    went_on: int
-    left: int
-    idle: int
-    open: int
-    hazard: float | None
-    hazard_ci: Pair
-    remaining: float | None
-
-
-class Group(NamedTuple):
-    """A group: its visits, and over all turns that are over the share after which the person left, or was idle.
-
-    `answers` of these turns, `partial` ones of them, and the share of each kind after which the person left.
-    """
-
-    group: str
-    sessions: int
-    users: int
-    turns: int
-    left_share: float | None
-    left_share_ci: Pair
-    idle_share: float | None
-    idle_share_ci: Pair
-    answers: int
-    partial: int
-    partial_share: float | None
-    partial_share_ci: Pair
-    left_after_partial: float | None
-    left_after_partial_ci: Pair
-    left_after_whole: float | None
-    left_after_whole_ci: Pair
-
-
-class Exit(NamedTuple):
-    """How many visits of a group ended for this reason, the first that fits (docs/numbers.md)."""
-
-    group: str
-    exit_reason: str
-    sessions: int
-    share: float
-    share_ci: Pair
-
-
-class Idle(NamedTuple):
-    """Seconds from an answer to going idle, of the answers that were followed by it; counts by IDLE_S."""
-
-    group: str
-    answers: int
-    p25_s: float | None
-    median_s: float | None
-    p75_s: float | None
-    from_s: tuple[int, ...]
-    counts: tuple[int, ...]
-
-
-class Latency(NamedTuple):
-    """After answers this slow ([from, below) in ms; below None: any slower), the share of people who left."""
-
-    group: str
-    bucket_ms: tuple[int, int | None]
-    responses: int
-    left: int
-    left_share: float
-    left_share_ci: Pair
-
-
-@dataclass(frozen=True, kw_only=True)
-class DropoffResult(Result):
-    """Where people stop."""
-
-    title: ClassVar = "Drop-off"
-    columns: ClassVar = (
-        "group", "turn", "reached", "went_on", "left", "idle", "open", "hazard", "remaining", "hazard_lo", "hazard_hi",
-    )  # fmt: skip
-
-    control: str | None
-    sessions: int
-    users: int
-    groups: list[Group]
-    turns: list[Turn]
-    exits: list[Exit]
-    idle: list[Idle]
-    latency: list[Latency]
-    comparisons: list[Comparison]
-
-    def records(self) -> Iterator[dict[str, Any]]:
-        """A row a group and turn."""
-        return (turn._asdict() for turn in self.turns)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Dropoff:
-    """Where people stop, by group. Raises UsageError for an unknown grouping or control."""
-
-    by: str = "model_group"
-    control: str | None = None
-
-    fields: ClassVar = tuple(dict.fromkeys((*summary.FIELDS, *turns.FIELDS)))
-
-    def __post_init__(self) -> None:
-        check(self.by)
-
-    def pick(self, cleaned: Cleaned) -> Part:
-        """A row a session, a row a prompt, a row an answer that was followed by idleness."""
-        interaction = Interaction(cleaned)
-        numbers = table(interaction.summary())[["exit_reason", "idle"]]
-        found = table(interaction.turns())
-        found = found.loc[
-            found["turn"] > 0, ["session", "turn", "next", "idle_first", "answered", "partial", "latency_ms"]
-        ]
-        tables = {"turns": compact(found.reset_index(drop=True)), "idle": compact(idle_after(interaction))}
-        return Part(identity(cleaned, self.by).join(numbers), tables, Tally.of(cleaned))
-
-    def finish(self, parts: Iterable[Part], settings: ReportSettings) -> DropoffResult:
-        """What the sessions of all parts say."""
-        whole = merge(parts)
-        who = people_of(whole, self.by, self.control, settings)
-        counted = _Counted(who, whole)
-        groups = range(len(who.groups))
-        return DropoffResult(
-            control=who.control_name,
-            sessions=len(who.sessions),
-            users=int(who.sessions["user_id"].nunique()),
-            groups=[counted.group(group) for group in groups],
-            turns=[turn for group in groups for turn in counted.turns(group)],
-            exits=[reason for group in groups for reason in counted.exits(group)],
-            idle=[counted.idle(group) for group in groups],
-            latency=[bucket for group in groups for bucket in counted.latency(group)],
-            comparisons=who.compare({"left_share": counted.left, "idle_share": counted.idled}),
-            warnings=[*who.warnings, *_notes(whole)],
-            tally=whole.tally.with_excluded(who.excluded),
-        )
-
-
-def idle_after(interaction: Interaction) -> pd.DataFrame:
-    """A row an answer after which nobody asked on before going idle: session, seconds from the answer to that."""
-    rows = interaction.rows
-    idle = np.flatnonzero(rows.goes)
-    answer = rows.last(rows.prompt | rows.response)[idle]
-    fits = (answer >= 0) & rows.answer[answer]
-    answer, idle = answer[fits], idle[fits]
-    answer, first = np.unique(answer, return_index=True)
-    return pd.DataFrame({"session": rows.session[answer], "seconds": (rows.t[idle[first]] - rows.t[answer]) / 1000})
-
-
-class _Counted:
+class Counted:
     """Turns, exits and idleness of the sessions that count, with the user row of each."""
 
     def __init__(self, who: People, whole: Part) -> None:
@@ -322,9 +159,3 @@ class _Counted:
 def _histogram(values: Floats, edges: tuple[int, ...]) -> Ints:
     """How many values lie from each edge to the next, the last one open."""
     return np.bincount(np.searchsorted(edges, values, side="right") - 1, minlength=len(edges))
-
-
-def _notes(whole: Part) -> list[Note]:
-    if len(whole.tables["turns"]) and not whole.sessions["idle"].any():
-        return [Note("no_idle_events", "No session has activity events that say idle: nobody can be seen going idle.")]
-    return []

@@ -1,0 +1,85 @@
+"""Where people stop: turn by turn, for which reason, after how many seconds, and after how slow an answer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+import pandas as pd
+
+from llmtrack.analysis.dropoff.counted import Counted
+from llmtrack.analysis.dropoff.result import DropoffResult
+from llmtrack.analysis.experiment.population import check
+from llmtrack.analysis.experiment.users import identity, people_of
+from llmtrack.analysis.frames import table
+from llmtrack.analysis.interaction import Interaction, summary, turns
+from llmtrack.analysis.parts import Part, compact, merge
+from llmtrack.analysis.result import Note
+from llmtrack.session.cleaning import Cleaned
+from llmtrack.session.tally import Tally
+
+if TYPE_CHECKING:
+    from llmtrack.analysis.report import ReportSettings
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dropoff:
+    """Where people stop, by group. Raises UsageError for an unknown grouping or control."""
+
+    by: str = "model_group"
+    control: str | None = None
+
+    fields: ClassVar = tuple(dict.fromkeys((*summary.FIELDS, *turns.FIELDS)))
+
+    def __post_init__(self) -> None:
+        check(self.by)
+
+    def pick(self, cleaned: Cleaned) -> Part:
+        """A row a session, a row a prompt, a row an answer that was followed by idleness."""
+        interaction = Interaction(cleaned)
+        numbers = table(interaction.summary())[["exit_reason", "idle"]]
+        found = table(interaction.turns())
+        found = found.loc[
+            found["turn"] > 0, ["session", "turn", "next", "idle_first", "answered", "partial", "latency_ms"]
+        ]
+        tables = {"turns": compact(found.reset_index(drop=True)), "idle": compact(idle_after(interaction))}
+        return Part(identity(cleaned, self.by).join(numbers), tables, Tally.of(cleaned))
+
+    def finish(self, parts: Iterable[Part], settings: ReportSettings) -> DropoffResult:
+        """What the sessions of all parts say."""
+        whole = merge(parts)
+        who = people_of(whole, self.by, self.control, settings)
+        counted = Counted(who, whole)
+        groups = range(len(who.groups))
+        return DropoffResult(
+            control=who.control_name,
+            sessions=len(who.sessions),
+            users=int(who.sessions["user_id"].nunique()),
+            groups=[counted.group(group) for group in groups],
+            turns=[turn for group in groups for turn in counted.turns(group)],
+            exits=[reason for group in groups for reason in counted.exits(group)],
+            idle=[counted.idle(group) for group in groups],
+            latency=[bucket for group in groups for bucket in counted.latency(group)],
+            comparisons=who.compare({"left_share": counted.left, "idle_share": counted.idled}),
+            warnings=[*who.warnings, *_notes(whole)],
+            tally=whole.tally.with_excluded(who.excluded),
+        )
+
+
+def idle_after(interaction: Interaction) -> pd.DataFrame:
+    """A row an answer after which nobody asked on before going idle: session, seconds from the answer to that."""
+    rows = interaction.rows
+    idle = np.flatnonzero(rows.goes)
+    answer = rows.last(rows.prompt | rows.response)[idle]
+    fits = (answer >= 0) & rows.answer[answer]
+    answer, idle = answer[fits], idle[fits]
+    answer, first = np.unique(answer, return_index=True)
+    return pd.DataFrame({"session": rows.session[answer], "seconds": (rows.t[idle[first]] - rows.t[answer]) / 1000})
+
+
+def _notes(whole: Part) -> list[Note]:
+    if len(whole.tables["turns"]) and not whole.sessions["idle"].any():
+        return [Note("no_idle_events", "No session has activity events that say idle: nobody can be seen going idle.")]
+    return []
