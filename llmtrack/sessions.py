@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Literal, Self, TypedDict, TypeVar, Unpack
 from llmtrack.config import Settings, load_settings
 from llmtrack.errors import UsageError
 from llmtrack.session import moments
-from llmtrack.session.batch import without_bots
-from llmtrack.session.cleaning import Cleaned, clean, needed
+from llmtrack.session.cleaning.batch import without_bots
+from llmtrack.session.cleaning.clean import Cleaned, clean, needed
 from llmtrack.store.sources.open import Filters, Source, open_source
 
 if TYPE_CHECKING:

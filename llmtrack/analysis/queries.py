@@ -15,7 +15,7 @@ from llmtrack.analysis.interaction import Interaction, turns
 from llmtrack.analysis.parts import Part, compact, merge
 from llmtrack.analysis.result import Note, Pair, Result, number, pair
 from llmtrack.analysis.stats.shrinkage import Prior, fit
-from llmtrack.session.cleaning import Cleaned
+from llmtrack.session.cleaning.clean import Cleaned
 from llmtrack.session.tally import Tally
 from llmtrack.session.values import Objects
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 from llmtrack.analysis.parts import Part
 
 if TYPE_CHECKING:
-    from llmtrack.session.cleaning import Cleaned
+    from llmtrack.session.cleaning.clean import Cleaned
 
 Finding = TypeVar("Finding", covariant=True)
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final, Self
 
 if TYPE_CHECKING:
-    from llmtrack.session.cleaning import Cleaned
+    from llmtrack.session.cleaning.clean import Cleaned
 
 _NAMED: Final = 10
 

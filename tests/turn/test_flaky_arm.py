@@ -25,8 +25,8 @@ from llmtrack.collector.chat.completions import completion_routes
 from llmtrack.collector.models.failures import FAILED, ModelError
 from llmtrack.collector.models.reading import DONE, Piece
 from llmtrack.config import Group, load_settings
-from llmtrack.session.cleaning import clean
-from llmtrack.session.columns import Columns
+from llmtrack.session.cleaning.clean import clean
+from llmtrack.session.cleaning.columns import Columns
 from llmtrack.store.database.sessions import Appended
 from llmtrack.turn.chunk import read_chunk
 from tests.turn.replies import SAID, chunk_of, completion

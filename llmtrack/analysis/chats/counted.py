@@ -12,7 +12,7 @@ from llmtrack.analysis.experiment.inference import MIN_USERS, mean_interval
 from llmtrack.analysis.experiment.users import People
 from llmtrack.analysis.result import number, pair
 from llmtrack.analysis.stats import div, quantile, winsorise
-from llmtrack.session.batch import Bools, Ints
+from llmtrack.session.cleaning.batch import Bools, Ints
 from llmtrack.session.values import Floats
 
 _HEAVY: Final = ("duration_s",)  # a chat taken up again after days must not decide a mean

@@ -7,8 +7,8 @@ import pandas as pd
 
 from llmtrack.analysis.experiment.users import People
 from llmtrack.analysis.interaction.events import Rows, given
-from llmtrack.session.batch import Bools
-from llmtrack.session.cleaning import Cleaned
+from llmtrack.session.cleaning.batch import Bools
+from llmtrack.session.cleaning.clean import Cleaned
 from llmtrack.session.values import Floats
 
 

@@ -18,7 +18,7 @@ from llmtrack.analysis.experiment.users import identity, people_of
 from llmtrack.analysis.interaction import events as kinds
 from llmtrack.analysis.parts import Part, compact, merge
 from llmtrack.analysis.result import Note
-from llmtrack.session.cleaning import OPEN_MS, Cleaned
+from llmtrack.session.cleaning.clean import OPEN_MS, Cleaned
 from llmtrack.session.tally import Tally
 
 if TYPE_CHECKING:

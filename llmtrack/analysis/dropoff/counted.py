@@ -13,7 +13,7 @@ from llmtrack.analysis.interaction import summary
 from llmtrack.analysis.parts import Part
 from llmtrack.analysis.result import Pair, number
 from llmtrack.analysis.stats import div, quantile
-from llmtrack.session.batch import Bools, Ints
+from llmtrack.session.cleaning.batch import Bools, Ints
 from llmtrack.session.values import Floats
 
 BUCKETS_MS: Final = (0, 500, 1000, 2000, 4000, 8000, 16_000)  # a slow answer is felt by its ratio to a quick one

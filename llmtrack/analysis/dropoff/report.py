@@ -17,7 +17,7 @@ from llmtrack.analysis.frames import table
 from llmtrack.analysis.interaction import Interaction, summary, turns
 from llmtrack.analysis.parts import Part, compact, merge
 from llmtrack.analysis.result import Note
-from llmtrack.session.cleaning import Cleaned
+from llmtrack.session.cleaning.clean import Cleaned
 from llmtrack.session.tally import Tally
 
 if TYPE_CHECKING:

@@ -32,7 +32,7 @@ from llmtrack.session.tally import Tally
 
 if TYPE_CHECKING:
     from llmtrack.analysis.report import ReportSettings
-    from llmtrack.session.cleaning import Cleaned
+    from llmtrack.session.cleaning.clean import Cleaned
 
 DEFAULT_PRIMARY: Final = ("prompts_per_session", "copied_response_share", "reask_share")
 

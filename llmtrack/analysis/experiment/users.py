@@ -15,13 +15,13 @@ from llmtrack.analysis.experiment.population import notes, select, verdicts, wei
 from llmtrack.analysis.frames import table
 from llmtrack.analysis.result import Comparison, Note, Pair, pair
 from llmtrack.analysis.stats import Interval, ratio, share_interval, wilson
-from llmtrack.session.batch import Bools, Ints
+from llmtrack.session.cleaning.batch import Bools, Ints
 from llmtrack.session.values import Floats
 
 if TYPE_CHECKING:
     from llmtrack.analysis.parts import Part
     from llmtrack.analysis.report import ReportSettings
-    from llmtrack.session.cleaning import Cleaned
+    from llmtrack.session.cleaning.clean import Cleaned
 
 OPTIONS: Final = Options(alpha=0.05, seed=0, permutations=2000, bootstraps=0)
 

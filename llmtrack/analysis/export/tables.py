@@ -1,6 +1,6 @@
 """The tables that leave llmtrack: a row a session, an event, or a turn, with the same columns each time.
 
-The columns stand in export_columns.py, in the order in which they are written; docs/export.md is made from them.
+The columns stand in columns.py, in the order in which they are written; docs/export.md is made from them.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from llmtrack.analysis.interaction import Interaction, summary, turns
 from llmtrack.analysis.parts import Part, merge
 from llmtrack.analysis.result import Result
 from llmtrack.errors import UsageError
-from llmtrack.session.batch import DATA, NUMBERS, TEXTS
-from llmtrack.session.cleaning import Cleaned
+from llmtrack.session.cleaning.batch import DATA, NUMBERS, TEXTS
+from llmtrack.session.cleaning.clean import Cleaned
 from llmtrack.session.jsonable import jsonable
 from llmtrack.session.schema import CHAT, well_formed
 from llmtrack.session.tally import Tally
@@ -129,7 +129,7 @@ def build(table: str, cleaned: Cleaned, columns: Sequence[Column]) -> pd.DataFra
 
 
 def typed(values: Any, kind: str) -> pd.Series[Any]:
-    """Values as a column of this type of export_columns.py; what is missing stays missing."""
+    """Values as a column of this type of columns.py; what is missing stays missing."""
     if kind == "time":
         ms = np.asarray(values, dtype=np.float64)
         whole = np.where(np.isnan(ms), np.iinfo(np.int64).min, np.round(ms)).astype(np.int64)  # the least is NaT

@@ -31,7 +31,7 @@ from llmtrack.session.tally import Tally
 
 if TYPE_CHECKING:
     from llmtrack.analysis.report import ReportSettings
-    from llmtrack.session.cleaning import Cleaned
+    from llmtrack.session.cleaning.clean import Cleaned
 
 __all__ = ["DEFAULT_STEPS", "Funnel", "aggregate", "match", "needed_fields"]
 

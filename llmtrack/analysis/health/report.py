@@ -18,7 +18,7 @@ from llmtrack.analysis.interaction import events as kinds
 from llmtrack.analysis.interaction.events import Rows
 from llmtrack.analysis.parts import Part, compact, merge
 from llmtrack.analysis.result import number
-from llmtrack.session.cleaning import Cleaned
+from llmtrack.session.cleaning.clean import Cleaned
 from llmtrack.session.tally import Tally
 
 if TYPE_CHECKING:

@@ -8,9 +8,9 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from llmtrack.analysis.interaction.events import Rows, given
-from llmtrack.session.batch import Bools, Ints
+from llmtrack.session.cleaning.batch import Bools, Ints
+from llmtrack.session.cleaning.series import numbered
 from llmtrack.session.schema import COPY, SELECTION
-from llmtrack.session.series import numbered
 from llmtrack.session.visible import Shown
 
 SAME_MS: Final = 5_000  # a selection followed this soon by a copy of its text is that copy

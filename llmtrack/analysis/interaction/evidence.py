@@ -8,8 +8,8 @@ from llmtrack.analysis.interaction.attention import Gaps, gaps, pending
 from llmtrack.analysis.interaction.attribution import Taken, attribute
 from llmtrack.analysis.interaction.events import Rows
 from llmtrack.analysis.interaction.pairing import Pairs, pairs
-from llmtrack.session.batch import Ints
-from llmtrack.session.cleaning import Cleaned
+from llmtrack.session.cleaning.batch import Ints
+from llmtrack.session.cleaning.clean import Cleaned
 
 
 class Evidence:

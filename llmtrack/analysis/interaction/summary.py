@@ -12,9 +12,9 @@ from llmtrack.analysis.interaction.attention import waiting_ms
 from llmtrack.analysis.interaction.attribution import counted
 from llmtrack.analysis.interaction.events import Rows, at, first_fitting, given, total
 from llmtrack.analysis.interaction.evidence import Evidence
-from llmtrack.session.answers import LATENCY
-from llmtrack.session.batch import Bools, Ints
-from llmtrack.session.cleaning import Cleaned
+from llmtrack.session.cleaning.answers import LATENCY
+from llmtrack.session.cleaning.batch import Bools, Ints
+from llmtrack.session.cleaning.clean import Cleaned
 from llmtrack.session.schema import CLICK, COPY, SCROLL
 from llmtrack.session.values import Floats, Objects
 

@@ -10,8 +10,8 @@ from llmtrack.analysis.interaction import events
 from llmtrack.analysis.interaction.attribution import counted
 from llmtrack.analysis.interaction.events import Rows, at, first_fitting, given, total
 from llmtrack.analysis.interaction.evidence import Evidence
-from llmtrack.session.answers import LATENCY
-from llmtrack.session.batch import Bools, Ints
+from llmtrack.session.cleaning.answers import LATENCY
+from llmtrack.session.cleaning.batch import Bools, Ints
 from llmtrack.session.values import Floats, Objects
 
 FIELDS: Final = events.FIELDS

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from llmtrack.errors import LlmtrackError
-from llmtrack.session.batch import TEXTS
+from llmtrack.session.cleaning.batch import TEXTS
 from llmtrack.session.document import Document, start_ms
 from llmtrack.store.archive.folder import Folder, Step, nothing
 from llmtrack.store.archive.manifest import Part, State, ids_path

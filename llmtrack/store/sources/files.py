@@ -9,8 +9,8 @@ from typing import IO, Any
 import bson
 
 from llmtrack.errors import LlmtrackError
-from llmtrack.session.batch import Batch
-from llmtrack.session.columns import Columns
+from llmtrack.session.cleaning.batch import Batch
+from llmtrack.session.cleaning.columns import Columns
 from llmtrack.session.document import Document, Head
 from llmtrack.session.filters import Filters
 from llmtrack.session.ids import name

@@ -10,8 +10,8 @@ import bson
 from bson.codec_options import CodecOptions
 from bson.errors import BSONError
 
-from llmtrack.session.batch import NAMES, Batch
-from llmtrack.session.columns import Columns, has_twins
+from llmtrack.session.cleaning.batch import NAMES, Batch
+from llmtrack.session.cleaning.columns import Columns, has_twins
 from llmtrack.session.document import SHORTEST_ID, Document, Head, unusable
 from llmtrack.session.filters import Filters
 from llmtrack.session.tally import Broken

@@ -21,7 +21,7 @@ from llmtrack.analysis.interaction import summary
 from llmtrack.config import Settings
 from llmtrack.errors import UsageError
 from llmtrack.sample import visits as sample
-from llmtrack.session.cleaning import clean, join
+from llmtrack.session.cleaning.clean import clean, join
 from llmtrack.session.filters import Filters
 from llmtrack.store.archive import part
 from llmtrack.store.archive.folder import open_folder

@@ -16,17 +16,17 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from llmtrack.errors import LlmtrackError
-from llmtrack.session.answers import mend
-from llmtrack.session.batch import DATA, Batch, Bools, Ints
-from llmtrack.session.clocks import NEAR_MS, align, start_offset
-from llmtrack.session.columns import Columns, of_kind
+from llmtrack.session.cleaning.answers import mend
+from llmtrack.session.cleaning.batch import DATA, Batch, Bools, Ints
+from llmtrack.session.cleaning.clocks import NEAR_MS, align, start_offset
+from llmtrack.session.cleaning.columns import Columns, of_kind
+from llmtrack.session.cleaning.events import Events
+from llmtrack.session.cleaning.order import settle, sort
+from llmtrack.session.cleaning.repeats import repeats
+from llmtrack.session.cleaning.series import first_and_last
 from llmtrack.session.document import Document, environment, unusable
-from llmtrack.session.events import Events
-from llmtrack.session.order import settle, sort
-from llmtrack.session.repeats import repeats
 from llmtrack.session.rules import PLAIN, Rules
 from llmtrack.session.schema import CHAT, SILENT_AFTER_S
-from llmtrack.session.series import first_and_last
 from llmtrack.session.tally import Broken
 from llmtrack.session.values import Floats
 
