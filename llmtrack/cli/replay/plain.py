@@ -117,7 +117,7 @@ class Screen:
         if rendered and self.console.is_terminal:
             from llmtrack.cli.replay.markdown import Answer
 
-            return Answer(text, hyperlinks=False, code_theme="ansi_dark")
+            return Answer(text)
         return Text(text, overflow="fold")
 
 
