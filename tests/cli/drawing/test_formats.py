@@ -115,7 +115,7 @@ def test_any_value_becomes_json() -> None:
 
 def test_markdown_cells_are_text() -> None:
     text = as_markdown([{"name": "a|b <img src=x> [x](y) `c`", "prompt": "1\n2"}], [COLUMNS[0], COLUMNS[3]])
-    assert text == "| name | prompt |\n| --- | --- |\n| a\\|b \\<img src=x\\> \\[x\\](y) \\`c\\` | 1 2 |\n"
+    assert text == "| name | prompt |\n| --- | --- |\n| a\\|b \\<img src=x\\> \\[x\\](y) \\`c\\` | 1<br>2 |\n"
 
 
 def test_a_table_is_whole_where_nobody_sees_its_width(capsys: pytest.CaptureFixture[str]) -> None:
