@@ -17,7 +17,7 @@ from llmtrack.cli.drawing.text import safe
 from llmtrack.cli.replay.plain import Screen, play
 from llmtrack.cli.replay.sentences import tell
 from llmtrack.cli.replay.show import COLUMNS
-from llmtrack.session.cleaning import one
+from llmtrack.session.cleaning.clean import one
 
 T = 1_730_000_000_000
 
