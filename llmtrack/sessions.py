@@ -12,6 +12,8 @@ from llmtrack.errors import UsageError
 from llmtrack.session import moments
 from llmtrack.session.cleaning.batch import without_bots
 from llmtrack.session.cleaning.clean import Cleaned, clean, needed
+from llmtrack.session.document import UNKNOWN
+from llmtrack.session.ids import name
 from llmtrack.store.sources.open import Filters, Source, open_source
 
 if TYPE_CHECKING:
@@ -89,6 +91,21 @@ class Sessions:
         named = self.settings.experiments.items()
         weights = {name: {group.name: group.weight for group in experiment.groups} for name, experiment in named}
         return ReportSettings(now=self.now, weights=weights, one_group=self.filters.group is not None)
+
+    def grouping(self, by: str | None = None) -> str:
+        """What reports group by: `by`, else "model_group"; "model" where answers name models and no session a group.
+
+        The first session decides at once where it names a group, as those of a collector do.
+        """
+        first = None if by else next(self.source.documents(self.filters), None)
+        if by or first is None or name(first.get("model_group")):
+            return by or "model_group"
+        answered = False
+        for batch in self.source.batches(self.filters, ("model",)):
+            if any(group != UNKNOWN for group in batch.sessions["model_group"]):
+                return "model_group"
+            answered = answered or any(model is not None for model in batch.data["model"])
+        return "model" if answered else "model_group"
 
     def cleaned(self, fields: Iterable[str] | None = ()) -> Iterator[Cleaned]:
         """Clean batches of sessions (at least one) with these data fields of their events (None: whole data objects).

@@ -16,7 +16,7 @@ from llmtrack.analysis.stats import ratio
 from tests.analysis.running import run
 from tests.analysis.visits import NOW, START_MS, WEIGHTS, cleaned, in_batches, samples, turn, visit
 
-FIELDS = Chats.fields
+FIELDS = Chats().fields
 
 AGO_S = NOW.timestamp() - START_MS / 1000
 

@@ -18,7 +18,7 @@ from llmtrack.errors import UsageError
 from tests.analysis.running import run
 from tests.analysis.visits import NOW, START_MS, WEIGHTS, cleaned, in_batches, samples, turn, visit
 
-FIELDS = Dropoff.fields
+FIELDS = Dropoff().fields
 
 IDLE = {"activity_state": "idle"}
 AGO_S = NOW.timestamp() - START_MS / 1000  # seconds from START_MS to now

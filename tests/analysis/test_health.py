@@ -16,7 +16,7 @@ from llmtrack.session.tally import Broken
 from tests.analysis.running import run
 from tests.analysis.visits import WEIGHTS, Document, cleaned, in_batches, samples, turn, visit
 
-FIELDS = Health.fields
+FIELDS = Health().fields
 
 
 def checks(result: HealthResult) -> dict[str, Check]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -16,6 +16,7 @@ from llmtrack.analysis.chats.result import METRICS, ChatsResult
 from llmtrack.analysis.experiment.population import check
 from llmtrack.analysis.experiment.users import identity, people_of
 from llmtrack.analysis.interaction import events as kinds
+from llmtrack.analysis.interaction import models
 from llmtrack.analysis.parts import Part, compact, merge
 from llmtrack.analysis.result import Note
 from llmtrack.session.cleaning.clean import OPEN_MS, Cleaned
@@ -36,10 +37,13 @@ class Chats:
     by: str = "model_group"
     control: str | None = None
 
-    fields: ClassVar = (*kinds.FIELDS, "text")
-
     def __post_init__(self) -> None:
         check(self.by)
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """The data fields that it is made of."""
+        return tuple(dict.fromkeys((*kinds.FIELDS, "text", *models.fields(self.by))))
 
     def pick(self, cleaned: Cleaned) -> Part:
         """A row a session, and a row a chat in it."""

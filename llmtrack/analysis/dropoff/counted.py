@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from llmtrack.analysis.dropoff.result import Exit, Group, Idle, Latency, Turn
+from llmtrack.analysis.experiment.spread import OF_SESSIONS, counts_for
 from llmtrack.analysis.experiment.users import People
 from llmtrack.analysis.interaction import summary
 from llmtrack.analysis.parts import Part
@@ -24,7 +25,7 @@ class Counted:
     """Turns, exits and idleness of the sessions that count, with the user row of each."""
 
     def __init__(self, who: People, whole: Part) -> None:
-        self.who = who
+        self.who, self.whole = who, counts_for(who.sessions, OF_SESSIONS)
         self._turns, self._of_turn = self._known(whole.tables["turns"])
         self._idle, self._of_idle = self._known(whole.tables["idle"])
         over = (self._turns["next"] != "open").to_numpy()
@@ -45,7 +46,7 @@ class Counted:
 
     def group(self, group: int) -> Group:
         who = self.who
-        mine, visits = who.arms.arm == group, who.arms.arm[who.arms.row] == group
+        mine, visits = who.arms.arm == group, (who.arms.arm[who.arms.row] == group) & self.whole
         left, idled, at_risk = (float(sums[mine].sum()) for sums in (self.left[0], self.idled[0], self.left[1]))
         return Group(
             group=who.groups[group],
@@ -103,10 +104,10 @@ class Counted:
 
     def exits(self, group: int) -> list[Exit]:
         rows = self.who.arms.row
-        mine = self.who.arms.arm[rows] == group
+        mine = (self.who.arms.arm[rows] == group) & self.whole
         reasons = self.who.sessions["exit_reason"].to_numpy()
         found = []
-        for reason in summary.EXIT_REASONS:
+        for reason in summary.EXIT_REASONS if mine.any() else ():
             fits = mine & (reasons == reason)
             count = int(fits.sum())
             found.append(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -12,9 +12,10 @@ import pandas as pd
 from llmtrack.analysis.dropoff.counted import Counted
 from llmtrack.analysis.dropoff.result import DropoffResult
 from llmtrack.analysis.experiment.population import check
+from llmtrack.analysis.experiment.spread import spread
 from llmtrack.analysis.experiment.users import identity, people_of
 from llmtrack.analysis.frames import table
-from llmtrack.analysis.interaction import Interaction, summary, turns
+from llmtrack.analysis.interaction import Interaction, models, summary, turns
 from llmtrack.analysis.parts import Part, compact, merge
 from llmtrack.analysis.result import Note
 from llmtrack.session.cleaning.clean import Cleaned
@@ -22,6 +23,7 @@ from llmtrack.session.tally import Tally
 
 if TYPE_CHECKING:
     from llmtrack.analysis.report import ReportSettings
+    from llmtrack.session.cleaning.batch import Ints
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,21 +33,25 @@ class Dropoff:
     by: str = "model_group"
     control: str | None = None
 
-    fields: ClassVar = tuple(dict.fromkeys((*summary.FIELDS, *turns.FIELDS)))
-
     def __post_init__(self) -> None:
         check(self.by)
 
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """The data fields that turns and sessions are made of."""
+        return tuple(dict.fromkeys((*summary.FIELDS, *turns.FIELDS, *models.fields(self.by))))
+
     def pick(self, cleaned: Cleaned) -> Part:
-        """A row a session, a row a prompt, a row an answer that was followed by idleness."""
+        """A row a session (`spread`), a row a prompt, a row an answer that was followed by idleness."""
         interaction = Interaction(cleaned)
         numbers = table(interaction.summary())[["exit_reason", "idle"]]
+        rows, row = spread(interaction, self.by, identity(cleaned, self.by).join(numbers))
         found = table(interaction.turns())
-        found = found.loc[
-            found["turn"] > 0, ["session", "turn", "next", "idle_first", "answered", "partial", "latency_ms"]
-        ]
-        tables = {"turns": compact(found.reset_index(drop=True)), "idle": compact(idle_after(interaction))}
-        return Part(identity(cleaned, self.by).join(numbers), tables, Tally.of(cleaned))
+        found = found[found["turn"] > 0]
+        found = found.assign(session=row[found["event"].to_numpy()])
+        found = found[["session", "turn", "next", "idle_first", "answered", "partial", "latency_ms"]]
+        tables = {"turns": found.reset_index(drop=True), "idle": idle_after(interaction, row)}
+        return Part(rows, {name: compact(each) for name, each in tables.items()}, Tally.of(cleaned))
 
     def finish(self, parts: Iterable[Part], settings: ReportSettings) -> DropoffResult:
         """What the sessions of all parts say."""
@@ -55,7 +61,7 @@ class Dropoff:
         groups = range(len(who.groups))
         return DropoffResult(
             control=who.control_name,
-            sessions=len(who.sessions),
+            sessions=int(counted.whole.sum()),
             users=int(who.sessions["user_id"].nunique()),
             groups=[counted.group(group) for group in groups],
             turns=[turn for group in groups for turn in counted.turns(group)],
@@ -68,15 +74,18 @@ class Dropoff:
         )
 
 
-def idle_after(interaction: Interaction) -> pd.DataFrame:
-    """A row an answer after which nobody asked on before going idle: session, seconds from the answer to that."""
+def idle_after(interaction: Interaction, row: Ints) -> pd.DataFrame:
+    """A row an answer after which nobody asked on before going idle: session, seconds from the answer to that.
+
+    `row`: which row of sessions each event belongs to.
+    """
     rows = interaction.rows
     idle = np.flatnonzero(rows.goes)
     answer = rows.last(rows.prompt | rows.response)[idle]
     fits = (answer >= 0) & rows.answer[answer]
     answer, idle = answer[fits], idle[fits]
     answer, first = np.unique(answer, return_index=True)
-    return pd.DataFrame({"session": rows.session[answer], "seconds": (rows.t[idle[first]] - rows.t[answer]) / 1000})
+    return pd.DataFrame({"session": row[answer], "seconds": (rows.t[idle[first]] - rows.t[answer]) / 1000})
 
 
 def _notes(whole: Part) -> list[Note]:

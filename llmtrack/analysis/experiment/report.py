@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, ClassVar, Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import pandas as pd
@@ -15,19 +15,16 @@ from llmtrack.analysis.experiment.inference import (
     Options,
 )
 from llmtrack.analysis.experiment.measured import Found, Plan, response_metric, response_rows, session_metric
-from llmtrack.analysis.experiment.metrics import (
-    METRIC_NAMES,
-    OF_RESPONSES,
-    OF_SESSIONS,
-    answerable,
-)
+from llmtrack.analysis.experiment.metrics import COLUMNS, METRIC_NAMES, OF_RESPONSES, answerable
 from llmtrack.analysis.experiment.population import UNKNOWN, check, left_out, named, verdicts, weights_of
 from llmtrack.analysis.experiment.result import EngagementResult, Health, MetricResult
+from llmtrack.analysis.experiment.spread import OF_SESSIONS, counts_for, spread
 from llmtrack.analysis.experiment.users import People, people
 from llmtrack.analysis.frames import table
-from llmtrack.analysis.interaction import Interaction, summary, turns
+from llmtrack.analysis.interaction import Interaction, models, summary, turns
 from llmtrack.analysis.parts import Part, compact, merge
 from llmtrack.analysis.result import Comparison, number
+from llmtrack.analysis.stats import div
 from llmtrack.session.tally import Tally
 
 if TYPE_CHECKING:
@@ -43,18 +40,24 @@ class Picked:
 
     by: str = "model_group"
 
-    fields: ClassVar = tuple(dict.fromkeys((*summary.TEXT_FIELDS, *turns.FIELDS)))
-
     def __post_init__(self) -> None:
         check(self.by)
 
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """The data fields that the metrics are made of."""
+        return tuple(dict.fromkeys((*summary.TEXT_FIELDS, *turns.FIELDS, *models.fields(self.by))))
+
     def pick(self, cleaned: Cleaned) -> Part:
-        """A row a session, and a row an answer."""
+        """A row a session, by models another for what each of them answered in it, and a row an answer."""
         interaction = Interaction(cleaned)
         found = table(interaction.turns())
-        answers = found.loc[found["answered"], ["session", *OF_RESPONSES]].reset_index(drop=True)
-        numbers = table(interaction.summary())[[*OF_SESSIONS, *({self.by} - {*OF_SESSIONS, "none"})]]
-        return Part(compact(numbers), {"responses": compact(answers)}, Tally.of(cleaned))
+        of_sessions = table(interaction.summary())
+        numbers = of_sessions[[name for name in dict.fromkeys((*COLUMNS, self.by)) if name in of_sessions]]
+        rows, row = spread(interaction, self.by, numbers)
+        answers = found.loc[found["answered"], [*OF_RESPONSES]].reset_index(drop=True)
+        answers.insert(0, "session", row[found.loc[found["answered"], "event"].to_numpy()])
+        return Part(compact(rows), {"responses": compact(answers)}, Tally.of(cleaned))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,11 +117,11 @@ def engagement(
 ) -> EngagementResult:
     """The metrics of docs/statistics.md by group, each other group against the control.
 
-    `sessions`: the summary table, a row a session. `responses`: a row a response with user_id, group (the value of
-    `by`), latency_ms, first_action_s and first_action_censored (see responses_of). Metrics whose columns are missing
-    are left out and named in a warning. `weights`: configured shares of users, any scale, for the SRM check.
-    `permutations` and `bootstraps`: how often users are resampled, 0 for never (Welch's p throughout, no intervals of
-    quantiles). The others are those of `Engagement`.
+    `sessions`: the summary table, a row a session, or its `spread`. `responses`: a row a response with user_id,
+    group (the value of `by`), latency_ms, first_action_s and first_action_censored (see responses_of). Metrics whose
+    columns are missing are left out and named in a warning. `weights`: configured shares of users, any scale, for the
+    SRM check. `permutations` and `bootstraps`: how often users are resampled, 0 for never (Welch's p throughout, no
+    intervals of quantiles). The others are those of `Engagement`.
 
     Raises UsageError for an unknown group, column or metric, or more than 3 primary metrics.
     """
@@ -134,7 +137,7 @@ def engagement(
     missing = left_out([name for name in METRIC_NAMES if name not in {result.metric for result in results}])
     return EngagementResult(
         control=who.control_name,
-        sessions=len(who.sessions),
+        sessions=int(counts_for(who.sessions, OF_SESSIONS).sum()),
         users=int(who.sessions["user_id"].nunique()),
         health=_health(who),
         metrics=results,
@@ -144,15 +147,18 @@ def engagement(
 
 
 def _health(who: People) -> Health:
-    sessions, found = who.sessions, who.arms
+    whole = counts_for(who.sessions, OF_SESSIONS)
+    sessions, found = who.sessions[whole], who.arms
     ended = (sessions["end_estimated"].to_numpy(dtype=bool) | sessions["duration_s"].isna().to_numpy()).astype(float)
-    of_session, groups = found.arm[found.row], len(found.groups)
-    missing = np.bincount(of_session, ended, minlength=groups) / np.bincount(of_session, minlength=groups)
+    of_session, groups = found.arm[found.row[whole]], len(found.groups)
+    of_group = np.bincount(of_session, minlength=groups)
+    endless = np.bincount(of_session, ended, minlength=groups)
+    missing = [number(div(each, of)) for each, of in zip(endless.tolist(), of_group.tolist(), strict=True)]
     return Health(
         srm_p=number(who.srm_p),
         users_in_several_groups=who.excluded["users_in_several_groups"],
         open_sessions=int(sessions["open"].sum()),
-        end_missing_share=dict(zip(found.groups, missing.tolist(), strict=True)),
+        end_missing_share=dict(zip(found.groups, missing, strict=True)),
     )
 
 

@@ -43,7 +43,7 @@ class Health(NamedTuple):
     srm_p: float | None
     users_in_several_groups: int
     open_sessions: int
-    end_missing_share: dict[str, float]
+    end_missing_share: dict[str, float | None]
 
 
 _OF_METRIC = ("metric", "unit", "good", "exploratory", "winsorised_at")

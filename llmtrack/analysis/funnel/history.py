@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from llmtrack.analysis.frames import Frames
 
 Unit = Literal["session", "chat", "user"]
-By = Literal["model_group", "experiment_id", "device", "browser", "os", "none"]
+By = Literal["model_group", "experiment_id", "device", "browser", "os", "model", "provider", "none"]
 
 UNKNOWN: Final = "unknown"
 

@@ -24,6 +24,7 @@ from llmtrack.analysis.funnel.ordered import match_chains
 from llmtrack.analysis.funnel.result import FunnelResult
 from llmtrack.analysis.funnel.steps import Alternative, Step, fields, parse_step, parse_steps
 from llmtrack.analysis.funnel.unordered import match_windows
+from llmtrack.analysis.interaction import models
 from llmtrack.analysis.parts import Part, merge
 from llmtrack.errors import UsageError
 from llmtrack.session.schema import CHAT
@@ -82,11 +83,12 @@ class Funnel:
     @property
     def fields(self) -> tuple[str, ...]:
         """The data fields that the conditions of the steps name."""
-        return needed_fields(self.steps, unit=self.unit, exclude=self.exclude, among=self.among)
+        named = needed_fields(self.steps, unit=self.unit, exclude=self.exclude, among=self.among)
+        return tuple(dict.fromkeys((*named, *models.fields(self.by))))
 
     def pick(self, cleaned: Cleaned) -> Part:
         """How far each session got; of other units, what their history is made of."""
-        part = replace(pick(frames(cleaned), self._question), tally=Tally.of(cleaned))
+        part = replace(pick(frames(models.labelled(cleaned, self.by)), self._question), tally=Tally.of(cleaned))
         if self.unit != "session":
             return part
         units = _matched(members_of(part, self._question), self._question)

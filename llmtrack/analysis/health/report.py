@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from llmtrack.analysis.frames import table
 from llmtrack.analysis.health.checks import checked
 from llmtrack.analysis.health.result import HealthResult, Seen
 from llmtrack.analysis.interaction import events as kinds
+from llmtrack.analysis.interaction import models
 from llmtrack.analysis.interaction.events import Rows
 from llmtrack.analysis.parts import Part, compact, merge
 from llmtrack.analysis.result import number
@@ -31,10 +32,13 @@ class Health:
 
     by: str = "model_group"
 
-    fields: ClassVar = (*kinds.FIELDS, "model")
-
     def __post_init__(self) -> None:
         check(self.by)
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """The data fields that it is made of."""
+        return tuple(dict.fromkeys((*kinds.FIELDS, "model", *models.fields(self.by))))
 
     def pick(self, cleaned: Cleaned) -> Part:
         """A row a session: the numerators and denominators of MEASURES; and a row a model that answered in it."""

@@ -21,11 +21,12 @@ TEXT_FIELDS: Final = (*FIELDS, "text", "selected_text", "model")
 def table(found: Evidence) -> dict[str, Any]:
     """A row a prompt, answered or not, and a row a response whose prompt is not there; by session and time.
 
-    session (from 0), turn (1… within the session; 0 without a prompt), chat_session_id, turn_id, prompt_t, response_t
-    (epoch ms, NaN when missing), waited_s (each time that it was asked), latency_ms, answered, error, partial (bool),
-    attempts (times that it was answered, or tried), steps (calls of tools on the way), reading_s (active time from its
-    responses to the next prompt or the end), first_action_s (from an answer to the next event of the person) with
-    first_action_censored (nothing came before the next prompt or the end, which is what first_action_s then measures),
+    session (from 0), event (the row of its prompt, or response), turn (1… within the session; 0 without a prompt),
+    chat_session_id, turn_id, prompt_t, response_t (epoch ms, NaN when missing), waited_s (each time that it was asked),
+    latency_ms, answered, error, partial (bool), attempts (times that it was answered, or tried), steps (calls of tools
+    on the way), reading_s (active time from its responses to the next prompt or the end), first_action_s (from an
+    answer to the next event of the person) with first_action_censored (nothing came before the next prompt or the end,
+    which is what first_action_s then measures),
     next ("prompt", "new_chat": a prompt in another chat, "left", or "open": the session still is), idle_first (went
     away before the next prompt or the end).
 
@@ -43,7 +44,8 @@ def table(found: Evidence) -> dict[str, Any]:
     prompt, reply, anchor = prompt[order], reply[order], anchor[order]
     last = np.where(reply >= 0, reply, prompt)  # what came next, came after this
 
-    columns: dict[str, Any] = {"session": rows.session[anchor], "turn": _numbered(rows, prompt, anchor)}
+    columns: dict[str, Any] = {"session": rows.session[anchor], "event": anchor}
+    columns["turn"] = _numbered(rows, prompt, anchor)
     for key in ("chat_session_id", "turn_id"):
         values = rows.field(key)
         columns[key] = np.where(given(values[anchor]), values[anchor], values[last])
