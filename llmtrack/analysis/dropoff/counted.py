@@ -12,6 +12,7 @@ from llmtrack.analysis.experiment.spread import OF_SESSIONS, counts_for
 from llmtrack.analysis.experiment.users import People
 from llmtrack.analysis.interaction import summary
 from llmtrack.analysis.parts import Part
+from llmtrack.analysis.recorded import Kinds, exit_told, told
 from llmtrack.analysis.result import Pair, number
 from llmtrack.analysis.stats import div, quantile
 from llmtrack.session.cleaning.batch import Bools, Ints
@@ -24,7 +25,8 @@ IDLE_S: Final = (0, 35, 45, 60, 90, 120, 300)  # the tracker reports idleness 30
 class Counted:
     """Turns, exits and idleness of the sessions that count, with the user row of each."""
 
-    def __init__(self, who: People, whole: Part) -> None:
+    def __init__(self, who: People, whole: Part, recorded: Kinds) -> None:
+        self._recorded, self.tells_idle = recorded, told("idle", recorded)
         self.who, self.whole = who, counts_for(who.sessions, OF_SESSIONS)
         self._turns, self._of_turn = self._known(whole.tables["turns"])
         self._idle, self._of_idle = self._known(whole.tables["idle"])
@@ -55,8 +57,8 @@ class Counted:
             turns=int((who.arms.arm[self._of_turn] == group).sum()),
             left_share=number(div(left, at_risk)),
             left_share_ci=who.share(group, *self.left),
-            idle_share=number(div(idled, at_risk)),
-            idle_share_ci=who.share(group, *self.idled),
+            idle_share=number(div(idled, at_risk)) if self.tells_idle else None,
+            idle_share_ci=who.share(group, *self.idled) if self.tells_idle else None,
             **self._wholeness(group),
         )
 
@@ -93,7 +95,7 @@ class Counted:
                     reached=len(here),
                     went_on=count - gone,
                     left=gone,
-                    idle=int(self._went_idle[here].sum()),
+                    idle=int(self._went_idle[here].sum()) if self.tells_idle else None,
                     open=len(here) - count,
                     hazard=number(hazard),
                     hazard_ci=self._share(group, row, left, over),
@@ -108,6 +110,9 @@ class Counted:
         reasons = self.who.sessions["exit_reason"].to_numpy()
         found = []
         for reason in summary.EXIT_REASONS if mine.any() else ():
+            if not exit_told(reason, self._recorded):
+                found.append(Exit(self.who.groups[group], reason, None, None, None))
+                continue
             fits = mine & (reasons == reason)
             count = int(fits.sum())
             found.append(

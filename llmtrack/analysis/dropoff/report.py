@@ -17,6 +17,7 @@ from llmtrack.analysis.experiment.users import identity, people_of
 from llmtrack.analysis.frames import table
 from llmtrack.analysis.interaction import Interaction, models, summary, turns
 from llmtrack.analysis.parts import Part, compact, merge
+from llmtrack.analysis.recorded import Kinds, looked_for, told
 from llmtrack.analysis.result import Note
 from llmtrack.session.cleaning.clean import Cleaned
 from llmtrack.session.tally import Tally
@@ -57,7 +58,8 @@ class Dropoff:
         """What the sessions of all parts say."""
         whole = merge(parts)
         who = people_of(whole, self.by, self.control, settings)
-        counted = Counted(who, whole)
+        recorded = settings.recorded(whole.tally.recorded, looked_for(["idle", "silent", "copied", "selected"]))
+        counted = Counted(who, whole, recorded)
         groups = range(len(who.groups))
         return DropoffResult(
             control=who.control_name,
@@ -68,8 +70,10 @@ class Dropoff:
             exits=[reason for group in groups for reason in counted.exits(group)],
             idle=[counted.idle(group) for group in groups],
             latency=[bucket for group in groups for bucket in counted.latency(group)],
-            comparisons=who.compare({"left_share": counted.left, "idle_share": counted.idled}),
-            warnings=[*who.warnings, *_notes(whole)],
+            comparisons=who.compare(
+                {"left_share": counted.left, **({"idle_share": counted.idled} if counted.tells_idle else {})}
+            ),
+            warnings=[*who.warnings, *_notes(recorded)],
             tally=whole.tally.with_excluded(who.excluded),
         )
 
@@ -88,7 +92,7 @@ def idle_after(interaction: Interaction, row: Ints) -> pd.DataFrame:
     return pd.DataFrame({"session": row[answer], "seconds": (rows.t[idle[first]] - rows.t[answer]) / 1000})
 
 
-def _notes(whole: Part) -> list[Note]:
-    if len(whole.tables["turns"]) and not whole.sessions["idle"].any():
+def _notes(recorded: Kinds) -> list[Note]:
+    if told("prompts", recorded) and not told("idle", recorded):
         return [Note("no_idle_events", "No session has activity events that say idle: nobody can be seen going idle.")]
     return []

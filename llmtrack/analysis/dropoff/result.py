@@ -14,6 +14,7 @@ class Turn(NamedTuple):
 
     reached = went_on + left + open. idle: went idle before the next prompt or the end. hazard: left as a share of
     those whose turn is over. remaining: share of the visits with a prompt that go on past this turn (Kaplan-Meier).
+    Going idle is None where the source never records it.
     """
 
     group: str
@@ -21,7 +22,7 @@ class Turn(NamedTuple):
     reached: int
     went_on: int
     left: int
-    idle: int
+    idle: int | None
     open: int
     hazard: float | None
     hazard_ci: Pair
@@ -53,12 +54,15 @@ class Group(NamedTuple):
 
 
 class Exit(NamedTuple):
-    """How many visits of a group ended for this reason, the first that fits (docs/numbers.md)."""
+    """How many visits of a group ended for this reason, the first that fits (docs/numbers.md).
+
+    None for a reason that the source cannot tell from others, as it never records what tells it.
+    """
 
     group: str
     exit_reason: str
-    sessions: int
-    share: float
+    sessions: int | None
+    share: float | None
     share_ci: Pair
 
 

@@ -35,6 +35,7 @@ from llmtrack.analysis.experiment.metrics import (
     user_sums,
 )
 from llmtrack.analysis.experiment.result import GroupValue
+from llmtrack.analysis.recorded import Kinds, told
 from llmtrack.analysis.result import number, pair
 from llmtrack.analysis.stats import div, percentile_interval, quantile, share_interval
 from llmtrack.analysis.stats.ratio import NO_INTERVAL
@@ -72,6 +73,24 @@ class Found(NamedTuple):
     groups: list[GroupValue]
     tests: list[Tested]
     winsorised_at: float | None = None
+    recorded: bool = True
+
+
+def is_told(metric: SessionMetric | ResponseMetric, recorded: Kinds | None) -> bool:
+    """Whether such a metric has numbers where these kinds of events are recorded (None: all)."""
+    columns = (metric.column,) if isinstance(metric, ResponseMetric) else (metric.numerator, metric.denominator)
+    return recorded is None or all(told(column, recorded) for column in columns)
+
+
+def untold(metric: SessionMetric | ResponseMetric, plan: Plan) -> Found:
+    """A metric of what was never recorded: no numbers, and nothing to compare."""
+    of_session, groups = plan.arms.arm[plan.arms.row], len(plan.arms.groups)
+    users, sessions = (np.bincount(each, minlength=groups).tolist() for each in (plan.arms.arm, of_session))
+    nothing = [
+        GroupValue(name, None, None, None, users[group], sessions[group], None, 0.0, None)
+        for group, name in enumerate(plan.arms.groups)
+    ]
+    return Found(metric, nothing, [], recorded=False)
 
 
 def session_metric(metric: SessionMetric, sessions: pd.DataFrame, plan: Plan) -> Found:

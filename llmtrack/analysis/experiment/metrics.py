@@ -67,6 +67,8 @@ SESSION_METRICS = (
     SessionMetric("selections_per_response", "per response", "up", "answer_selections", "responses"),
     SessionMetric("words_per_response", "words", "none", "words_out", "texts_out"),
     SessionMetric("left_after_share", "share", "none", "left_after", "answers_over", share=True),
+    SessionMetric("rated_share", "share", "none", "rated_responses", "responses", share=True),
+    SessionMetric("up_share", "share", "up", "up_responses", "rated_responses", share=True),
     SessionMetric("reask_share", "share", "down", "reasks", "prompts_with_predecessor", share=True),
     SessionMetric("error_share", "share", "down", "errors", "prompts", share=True),
     SessionMetric("partial_share", "share", "down", "partials", "responses", share=True),
@@ -76,6 +78,7 @@ SESSION_METRICS = (
     SessionMetric("idle_share", "share", "none", "idle", share=True),
 )
 
+RATINGS = ("rated_share", "up_share")  # few pages ask for thumbs: that there are none is not worth a word
 RESPONSE_METRICS = (
     ResponseMetric("latency_p50_ms", "ms", "down", "latency_ms", 0.5),
     ResponseMetric("latency_p95_ms", "ms", "down", "latency_ms", 0.95),

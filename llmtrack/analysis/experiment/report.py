@@ -11,11 +11,17 @@ import numpy as np
 import pandas as pd
 
 from llmtrack.analysis.experiment.comparisons import BENJAMINI_HOCHBERG, HOLM, compared
-from llmtrack.analysis.experiment.inference import (
-    Options,
+from llmtrack.analysis.experiment.inference import Options
+from llmtrack.analysis.experiment.measured import (
+    Found,
+    Plan,
+    is_told,
+    response_metric,
+    response_rows,
+    session_metric,
+    untold,
 )
-from llmtrack.analysis.experiment.measured import Found, Plan, response_metric, response_rows, session_metric
-from llmtrack.analysis.experiment.metrics import COLUMNS, METRIC_NAMES, OF_RESPONSES, answerable
+from llmtrack.analysis.experiment.metrics import COLUMNS, METRIC_NAMES, OF_RESPONSES, RATINGS, answerable
 from llmtrack.analysis.experiment.population import UNKNOWN, check, left_out, named, verdicts, weights_of
 from llmtrack.analysis.experiment.result import EngagementResult, Health, MetricResult
 from llmtrack.analysis.experiment.spread import OF_SESSIONS, counts_for, spread
@@ -23,6 +29,7 @@ from llmtrack.analysis.experiment.users import People, people
 from llmtrack.analysis.frames import table
 from llmtrack.analysis.interaction import Interaction, models, summary, turns
 from llmtrack.analysis.parts import Part, compact, merge
+from llmtrack.analysis.recorded import Kinds, looked_for, note
 from llmtrack.analysis.result import Comparison, number
 from llmtrack.analysis.stats import div
 from llmtrack.session.tally import Tally
@@ -95,6 +102,7 @@ class Engagement(Picked):
             force=self.force,
             responses=responses_of(whole.sessions, whole.tables["responses"], self.by),
             tally=whole.tally,
+            recorded=settings.recorded(whole.tally.recorded, looked_for(COLUMNS)),
         )
 
 
@@ -114,6 +122,7 @@ def engagement(
     responses: pd.DataFrame | None = None,
     tally: Tally | None = None,
     one_group: bool = False,
+    recorded: Kinds | None = None,
 ) -> EngagementResult:
     """The metrics of docs/statistics.md by group, each other group against the control.
 
@@ -121,7 +130,8 @@ def engagement(
     group (the value of `by`), latency_ms, first_action_s and first_action_censored (see responses_of). Metrics whose
     columns are missing are left out and named in a warning. `weights`: configured shares of users, any scale, for the
     SRM check. `permutations` and `bootstraps`: how often users are resampled, 0 for never (Welch's p throughout, no
-    intervals of quantiles). The others are those of `Engagement`.
+    intervals of quantiles). `recorded`: the kinds of events that the source records (None: all); metrics of others are
+    missing, and no primary ones. The others are those of `Engagement`.
 
     Raises UsageError for an unknown group, column or metric, or more than 3 primary metrics.
     """
@@ -129,11 +139,15 @@ def engagement(
     who = people(sessions, by, control, weights, one_group=one_group)
     arms = who.arms
     plan = Plan(arms, who.control, Options(alpha, seed, permutations, bootstraps))
-    found = [session_metric(metric, who.sessions, plan) for metric in answerable(sessions)]
-    if responses is not None:
-        found += [response_metric(metric, rows, plan) for metric, rows in response_rows(responses, arms)]
+    found = [
+        session_metric(metric, who.sessions, plan) if is_told(metric, recorded) else untold(metric, plan)
+        for metric in answerable(sessions)
+    ]
+    for metric, rows in response_rows(responses, arms) if responses is not None else ():
+        found.append(response_metric(metric, rows, plan) if is_told(metric, recorded) else untold(metric, plan))
     judged = force or verdicts(who.warnings)
     results = _judged(found, primary, alpha=alpha, margin=margin, verdicts=judged)
+    not_recorded = [each.metric for each in results if not each.recorded and each.metric not in RATINGS]
     missing = left_out([name for name in METRIC_NAMES if name not in {result.metric for result in results}])
     return EngagementResult(
         control=who.control_name,
@@ -141,7 +155,7 @@ def engagement(
         users=int(who.sessions["user_id"].nunique()),
         health=_health(who),
         metrics=results,
-        warnings=[*who.warnings, *missing],
+        warnings=[*who.warnings, *missing, *note(not_recorded)],
         tally=(tally or Tally(len(sessions))).with_excluded(who.excluded),
     )
 
@@ -187,10 +201,11 @@ def _judged(
             metric=metric.name,
             unit=metric.unit,
             good=metric.good,
-            exploratory=metric.name not in primary,
+            exploratory=metric.name not in primary or not recorded,
+            recorded=recorded,
             groups=groups,
             comparisons=of_metric.get(metric.name, []),
             winsorised_at=limit,
         )
-        for metric, groups, _, limit in found
+        for metric, groups, _, limit, recorded in found
     ]

@@ -16,6 +16,7 @@ import pandas as pd
 from llmtrack.analysis.export.columns import TABLES, TEXT_BASED, Column
 from llmtrack.analysis.interaction import Interaction, summary, turns
 from llmtrack.analysis.parts import Part, merge
+from llmtrack.analysis.recorded import Kinds, looked_for, without_untold
 from llmtrack.analysis.result import Result
 from llmtrack.errors import UsageError
 from llmtrack.session.cleaning.batch import DATA, NUMBERS, TEXTS
@@ -99,6 +100,12 @@ class Export:
         """The data fields that the columns are made of; None: whole data objects."""
         return fields(self.table, choose(self.table, self.columns))
 
+    @property
+    def looked_for(self) -> Kinds:
+        """The kinds of events that the columns are made of."""
+        names = () if self.table == "events" else [column.name for column in choose(self.table, self.columns)]
+        return looked_for(names)
+
     def pick(self, cleaned: Cleaned) -> Part:
         """The rows of the table."""
         sessions = pd.DataFrame(
@@ -113,12 +120,19 @@ class Export:
     def finish(self, parts: Iterable[Part], settings: ReportSettings) -> TableResult:
         """The rows of all parts."""
         whole = merge(parts)
-        return TableResult(table=self.table, rows=rows_of(whole), warnings=[], tally=whole.tally)
+        recorded = settings.recorded(whole.tally.recorded, self.looked_for)
+        rows = rows_of(whole, self.table, recorded)
+        return TableResult(table=self.table, rows=rows, warnings=[], tally=whole.tally)
 
 
-def rows_of(part: Part) -> pd.DataFrame:
-    """The rows of a part of an export."""
-    return part.tables["rows"].drop(columns="session")
+def rows_of(part: Part, table: str, recorded: Kinds) -> pd.DataFrame:
+    """The rows of a part of an export; what the source never records (`recorded`: what it does) is missing."""
+    rows = part.tables["rows"].drop(columns="session")
+    if table == "events":
+        return rows
+    types = {column.name: column.type for column in TABLES[table]}
+    found = without_untold({str(key): rows[key] for key in rows}, recorded)
+    return rows.assign(**{key: typed(values, types[key]) for key, values in found.items() if values is not rows[key]})
 
 
 def build(table: str, cleaned: Cleaned, columns: Sequence[Column]) -> pd.DataFrame:

@@ -11,6 +11,7 @@ from llmtrack.analysis.experiment.served import ENOUGH, SLIGHT, changes
 from llmtrack.analysis.experiment.users import People
 from llmtrack.analysis.health.result import Check, GroupShare, Status
 from llmtrack.analysis.parts import Part
+from llmtrack.analysis.recorded import Kinds, told
 from llmtrack.analysis.result import Comparison, number
 from llmtrack.analysis.stats import div
 from llmtrack.session.tally import Tally
@@ -72,13 +73,13 @@ MEASURES: Final = (
 )  # fmt: skip
 
 
-def checked(whole: Part, who: People, by: str) -> list[Check]:
+def checked(whole: Part, who: People, by: str, recorded: Kinds) -> list[Check]:
     """Every check of the sessions of `whole`; those of an experiment's groups only when they are what is compared."""
     of_groups = by == "model_group"
     return [
         _sessions(whole.tally),
         *([_srm(who), _several(who)] if of_groups else []),
-        *(_measured(measure, who) for measure in MEASURES),
+        *(_measured(each, who) if told(each.numerator, recorded) else _untold(each) for each in MEASURES),
         *([_models(whole, who)] if of_groups else []),
     ]
 
@@ -192,6 +193,12 @@ def _measured(measure: Measure, who: People) -> Check:
         p=p,
         groups=tuple(_of_group(who, group, numerator, denominator) for group in range(len(who.groups))),
     )
+
+
+def _untold(measure: Measure) -> Check:
+    """A check of what the source never records."""
+    finding = "never recorded in this source"
+    return Check(measure.check, "unchecked", finding, _threshold(measure), "", None, measure.warn)
 
 
 def _differs(found: Comparison) -> bool:

@@ -12,12 +12,13 @@ from llmtrack.analysis.experiment.population import check
 from llmtrack.analysis.experiment.served import served
 from llmtrack.analysis.experiment.users import People, identity, people_of
 from llmtrack.analysis.frames import table
-from llmtrack.analysis.health.checks import checked
+from llmtrack.analysis.health.checks import MEASURES, checked
 from llmtrack.analysis.health.result import HealthResult, Seen
 from llmtrack.analysis.interaction import events as kinds
 from llmtrack.analysis.interaction import models
 from llmtrack.analysis.interaction.events import Rows
 from llmtrack.analysis.parts import Part, compact, merge
+from llmtrack.analysis.recorded import looked_for
 from llmtrack.analysis.result import number
 from llmtrack.session.cleaning.clean import Cleaned
 from llmtrack.session.tally import Tally
@@ -63,11 +64,12 @@ class Health:
         """Every check on the sessions of all parts."""
         whole = merge(parts)
         who = people_of(whole, self.by, None, settings)
+        wanted = looked_for(measure.numerator for measure in MEASURES)
         told = {"srm", "srm_unchecked", "users_in_several_groups"}  # as checks
         return HealthResult(
             sessions=len(whole.sessions),
             users=int(who.sessions["user_id"].nunique()),
-            checks=checked(whole, who, self.by),
+            checks=checked(whole, who, self.by, settings.recorded(whole.tally.recorded, wanted)),
             groups=[_seen(who, group) for group in range(len(who.groups))],
             warnings=[note for note in who.warnings if note.code not in told],
             tally=whole.tally.with_excluded(who.excluded),

@@ -20,6 +20,7 @@ HIDDEN: Final = "hidden"
 AWAY_FIELDS: Final = ("activity_state", "visibility_state")
 FIELDS: Final = (  # what tells the kinds of events apart
     *AWAY_FIELDS, "chat_session_id", "turn_id", "error", "latency_ms", "step", "tool_calls", "partial",
+    "rating", "feedback",
 )  # fmt: skip
 _NOTHING: Final[Any] = None  # numpy compares with it, whatever its types say
 

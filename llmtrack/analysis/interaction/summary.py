@@ -36,7 +36,7 @@ def sessions(found: Evidence) -> dict[str, Any]:
     prompts, responses (answers that did not fail), partials (of these, those that are not whole), errors (turns in
     which a call failed, also one that was repeated), unanswered, chats, copies, clicks; latency_p50_ms (NaN
     without any); idle (bool); exit_reason (one of EXIT_REASONS); left_after (answers with nothing asked after them,
-    in sessions that are over) of answers_over.
+    in sessions that are over) of answers_over; rated_responses and up_responses (answers with a thumb, with one up).
 
     What was read with TEXT_FIELDS gives also: selections (without those that were then copied), answer_copies and
     answer_selections (those of both that belong to an answer), copied_responses, words_out, active_long_s, reasks,
@@ -64,6 +64,8 @@ def answers(found: Evidence, key: Ints, count: int) -> dict[str, Any]:
         "partials": np.flatnonzero(rows.partial),
         "errors": np.flatnonzero(_failed_turns(found)),
         "unanswered": np.flatnonzero(rows.prompt & (found.response < 0)),
+        "rated_responses": np.flatnonzero(found.thumbs != 0),
+        "up_responses": np.flatnonzero(found.thumbs > 0),
         "left_after": last[~then & ~still],
         "answers_over": last[then | ~still],
     }

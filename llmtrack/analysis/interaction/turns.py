@@ -23,12 +23,11 @@ def table(found: Evidence) -> dict[str, Any]:
 
     session (from 0), event (the row of its prompt, or response), turn (1… within the session; 0 without a prompt),
     chat_session_id, turn_id, prompt_t, response_t (epoch ms, NaN when missing), waited_s (each time that it was asked),
-    latency_ms, answered, error, partial (bool), attempts (times that it was answered, or tried), steps (calls of tools
-    on the way), reading_s (active time from its responses to the next prompt or the end), first_action_s (from an
-    answer to the next event of the person) with first_action_censored (nothing came before the next prompt or the end,
-    which is what first_action_s then measures),
-    next ("prompt", "new_chat": a prompt in another chat, "left", or "open": the session still is), idle_first (went
-    away before the next prompt or the end).
+    latency_ms, answered, error, partial (bool), rating ("up", "down" or None), attempts (times that it was answered, or
+    tried), steps (calls of tools on the way), reading_s (active time from its responses to the next prompt or the end),
+    first_action_s (from an answer to the next event of the person) with first_action_censored (nothing came before the
+    next prompt or the end, which is what first_action_s then measures), next ("prompt", "new_chat": a prompt in another
+    chat, "left", or "open": the session still is), idle_first (went away before the next prompt or the end).
 
     What was read with TEXT_FIELDS gives also prompt, answer (text or None), model, copies, selections (that belong to
     the answer), copied (bool). Needs FIELDS.
@@ -55,6 +54,7 @@ def table(found: Evidence) -> dict[str, Any]:
     columns["answered"] = answered = at(rows.answer, reply)
     columns["error"] = at(rows.error, reply)
     columns["partial"] = at(rows.partial, reply)
+    columns["rating"] = np.array([None, "up", "down"], dtype=object)[np.append(found.thumbs, 0)[reply]]
     step = rows.call & ~rows.response & given(rows.field("tool_calls"))
     columns["attempts"] = np.where(prompt >= 0, _of_turn(found, rows.call & ~step)[prompt], 1)
     columns["steps"] = np.where(prompt >= 0, _of_turn(found, step)[prompt], 0)

@@ -29,7 +29,8 @@ def session(user: str, group: str, **numbers: object) -> dict[str, object]:
         "away_s": 25.0, "scroll_max_px": 100.0, "scroll_depth": 0.5, "prompts": 1, "responses": 1,
         "partials": 0, "errors": 0,
         "unanswered": 0, "chats": 1, "answer_copies": 0, "copied_responses": 0, "answer_selections": 0, "reasks": 0,
-        "prompts_with_predecessor": 0, "idle": False, "exit_reason": "after_reading",
+        "prompts_with_predecessor": 0, "rated_responses": 0, "up_responses": 0, "idle": False,
+        "exit_reason": "after_reading",
     }  # fmt: skip
     return quiet | numbers
 

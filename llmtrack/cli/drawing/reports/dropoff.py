@@ -170,12 +170,18 @@ def _turn(turn: Turn, width: int) -> Sequence[str]:
     counts = (turn.turn, turn.reached, turn.went_on, turn.left, turn.idle, turn.open)
     interval = percents(turn.hazard_ci or NONE)
     bar = "█" * round(width * (turn.remaining or 0))
-    return (*(f"{count:,}" for count in counts), percent(turn.hazard), interval, percent(turn.remaining), bar)
+    return (
+        *("-" if count is None else f"{count:,}" for count in counts),
+        percent(turn.hazard),
+        interval,
+        percent(turn.remaining),
+        bar,
+    )
 
 
 def _exits(found: DropoffResult, width: int) -> Iterator[Text]:
     sessions = {group.group: group.sessions for group in found.groups}
-    reasons = list(dict.fromkeys(each.exit_reason for each in found.exits))
+    reasons = list(dict.fromkeys(each.exit_reason for each in found.exits if each.sessions is not None))
     rows = [
         (
             reason.replace("_", " "),
