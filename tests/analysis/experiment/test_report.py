@@ -65,6 +65,8 @@ def random_sessions(seed: int = 0, users: int = 300, copied: float = 0.0, slower
         reasks=rng.binomial(np.maximum(prompts - 1, 0), 0.2),
         duration_s=duration,
         exit_reason=np.where(prompts == 0, "no_prompt", "silent"),
+        rated_responses=responses,
+        up_responses=rng.binomial(responses, 0.7),
     )
 
 
