@@ -33,3 +33,11 @@ class StoreUnavailable(LlmtrackError):
 
 class UnknownSession(LlmtrackError):
     """No session has this id."""
+
+
+class NotTheirs(LlmtrackError):
+    """The session is somebody else's: what was shown does not open it."""
+
+
+class NeverStored(LlmtrackError):
+    """The database will never take this, however often it is tried."""

@@ -56,6 +56,9 @@ COMMANDS: Final[dict[str, Entry]] = {  # in the order of use
     ),
     "restore": Entry("llmtrack.cli.commands.data.restore:restore", "Put archived sessions back into the database."),
     "forget": Entry("llmtrack.cli.commands.data.forget:forget", "Erase a user everywhere, with a receipt."),
+    "spool": Entry(
+        "llmtrack.cli.commands.data.spool:spool", "See what could never be stored; try it again or drop it."
+    ),
     "doctor": Entry("llmtrack.cli.commands.service.doctor:doctor", "Check store, collector and tracking end to end."),
 }
 

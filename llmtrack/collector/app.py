@@ -33,19 +33,18 @@ from llmtrack.collector.telemetry.health import health_routes
 from llmtrack.collector.telemetry.metrics import Metrics
 from llmtrack.collector.telemetry.observe import observe
 from llmtrack.config import Settings
-from llmtrack.errors import LlmtrackError, StoreUnavailable, UnknownSession
+from llmtrack.errors import LlmtrackError, NotTheirs, StoreUnavailable, UnknownSession
 from llmtrack.session.jsonable import jsonable
 from llmtrack.session.schema import MAX_BODY_BYTES
 from llmtrack.store.database.chats import Chats
 from llmtrack.store.database.sessions import Store
 from llmtrack.store.database.usage import Usage
 from llmtrack.store.spool.durable import DurableStore
-from llmtrack.store.spool.queue import Spool
+from llmtrack.store.spool.queue import spool_of
 
 SWEEP_EVERY_S = 60
 # Files and pages. Not JSON: its length would tell of secrets beside what the asker sent.
 COMPRESSED = ["text/javascript", "text/css", "text/html", "image/svg+xml"]
-DAY_S = 24 * 3600
 log = logging.getLogger("llmtrack")
 
 
@@ -63,13 +62,11 @@ def create_app(settings: Settings, store: Store, chat_client: ChatClient, metric
     Compress(app)
     secret = secret_key(settings)
     access, rates = Access.of(settings, secret), RateLimits(settings.limits)
-    limits = settings.spool
-    spool = Spool(settings.data_dir / "spool.sqlite", round(limits.max_mb * 1e6), limits.max_age_days * DAY_S)
-    durable = app.extensions["llmtrack"] = DurableStore(store, spool, limits.after_s)
+    durable = app.extensions["llmtrack"] = DurableStore(store, spool_of(settings), settings.spool.after_s)
     sessions = PrivateStore(durable, settings.privacy, secret)
     chats = Chats(store) if settings.privacy.save_chats else UnsavedChats(store)
     budget = Budget(Usage(store), settings.limits.tokens_per_user_per_day)
-    metrics.spool = spool
+    metrics.spool = durable.spool
     model = Measured(chat_client, metrics)
     guard(app, settings.limits, rates)
     app.register_blueprint(ingest_routes(settings, sessions, access, rates, metrics))
@@ -145,6 +142,7 @@ def _errors(app: Flask) -> None:
     app.register_error_handler(Overload, overload)
     app.register_error_handler(Denied, lambda error: answer(error, error.status))
     app.register_error_handler(Refused, lambda error: answer(error, error.status))
+    app.register_error_handler(NotTheirs, lambda error: answer(error, 403))
     app.register_error_handler(UnknownSession, lambda error: answer(error, 404))
     app.register_error_handler(StoreUnavailable, lambda error: answer(error, 503))
     app.register_error_handler(LlmtrackError, lambda error: answer(error, 500))

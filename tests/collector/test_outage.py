@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import random
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -23,14 +21,17 @@ from flask import Flask
 from llmtrack.collector import create_app
 from llmtrack.collector.models.client import ChatClient
 from llmtrack.config import load_settings
+from llmtrack.session.claim import Claim
 from llmtrack.store.database import embedded
 from llmtrack.store.database.sessions import Store
 from llmtrack.store.spool.durable import DurableStore
 from llmtrack.store.spool.queue import APPEND, Spool, SpoolFull
 from tests.collector.conftest import Browser, wait_until
 from tests.processes import serving
+from tests.proxy import Proxy
 
 NOWHERE = "mongodb://127.0.0.1:9/?directConnection=true"
+KEY = Claim(anything=True)
 SESSION = "user_u_1_0123456789abcdef0123"
 
 
@@ -39,71 +40,15 @@ def batch(first: int, last: int) -> list[dict[str, Any]]:
     return [{"n": n, "t": now + n, "type": "click", "data": {"x": n}} for n in range(first, last + 1)]
 
 
-class Switch:
-    """A way to the database that can be cut or made slow."""
-
-    def __init__(self, uri: str) -> None:
-        host, _, port = uri.split("/")[2].rpartition(":")
-        self._to = (host, int(port))
-        self.cut, self.delay_s = False, 0.0
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.uri = uri.replace(f"{host}:{port}", f"127.0.0.1:{self._listener.getsockname()[1]}")
-        self._open: list[socket.socket] = []
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    def off(self) -> None:
-        self.cut = True
-        for each in self._open:
-            _shut(each)
-
-    def on(self) -> None:
-        self.cut = False
-
-    def close(self) -> None:
-        self.off()
-        self._listener.close()
-
-    def _accept(self) -> None:
-        while True:
-            try:
-                client, _ = self._listener.accept()
-            except OSError:
-                return
-            if self.cut:
-                _shut(client)
-                continue
-            server = socket.create_connection(self._to)
-            self._open += [client, server]
-            for source, target in ((client, server), (server, client)):
-                threading.Thread(target=self._copy, args=(source, target), daemon=True).start()
-
-    def _copy(self, source: socket.socket, target: socket.socket) -> None:
-        try:
-            while data := source.recv(65536):
-                if self.delay_s and target is not source:
-                    time.sleep(self.delay_s)
-                target.sendall(data)
-        except OSError:
-            pass
-        _shut(source)
-        _shut(target)
-
-
-def _shut(each: socket.socket) -> None:
-    with contextlib.suppress(OSError):
-        each.shutdown(socket.SHUT_RDWR)
-    each.close()
-
-
 @pytest.fixture
-def switch(mongodb_uri: str) -> Iterator[Switch]:
-    switch = Switch(mongodb_uri)
+def switch(mongodb_uri: str) -> Iterator[Proxy]:
+    switch = Proxy(mongodb_uri)
     yield switch
     switch.close()
 
 
 @pytest.fixture
-def collector(switch: Switch, serve: Callable[[Flask], str], tmp_path: Path) -> Iterator[Browser]:
+def collector(switch: Proxy, serve: Callable[[Flask], str], tmp_path: Path) -> Iterator[Browser]:
     settings = load_settings(MONGODB_URI=switch.uri, secret_key="for tests only", spool={"after_s": 2})
     with Store(switch.uri) as store:
         yield Browser(serve(create_app(settings, store, ChatClient(settings, demo_delay_s=0))))
@@ -121,7 +66,7 @@ def stored(store: Store, session_id: str = SESSION) -> list[int]:
 
 
 def test_events_that_come_while_the_database_is_away_are_stored_once_when_it_is_back(
-    collector: Browser, switch: Switch, store: Store
+    collector: Browser, switch: Proxy, store: Store
 ) -> None:
     visit = start(collector)
     collector.post("/api/session/event", {**visit, "events": batch(1, 10)})
@@ -142,7 +87,7 @@ def test_events_that_come_while_the_database_is_away_are_stored_once_when_it_is_
     assert stored(store) == list(range(1, 31))
 
 
-def test_a_database_that_answers_after_5_s_is_away(collector: Browser, switch: Switch, store: Store) -> None:
+def test_a_database_that_answers_after_5_s_is_away(collector: Browser, switch: Proxy, store: Store) -> None:
     visit = start(collector)
     switch.delay_s = 5
     began = time.monotonic()
@@ -249,14 +194,14 @@ def test_every_record_that_was_acknowledged_survives_a_kill(tmp_path: Path) -> N
 
 def test_a_drain_that_was_killed_at_any_record_starts_over_and_stores_each_once(store: Store, tmp_path: Path) -> None:
     spool = Spool(tmp_path / "spool.sqlite", 10**8, 10**6)
-    durable = DurableStore(store, spool)
+    durable = DurableStore(store, spool, starts_s=0)
     durable._away = True
     durable._drain_soon = lambda: None  # type: ignore[method-assign] # by hand, below
-    durable.start({"session_id": "s", "user_id": "u"})
+    durable.start({"session_id": "s", "user_id": "u"}, KEY)
     for first in range(1, 60, 3):
-        durable.append("s", batch(first, first + 4))
-        durable.append("s", [{"t": first, "type": "prompt", "data": {}}])
-    durable.append("gone", batch(1, 1))
+        durable.append("s", batch(first, first + 4), KEY)
+        durable.append("s", [{"t": first, "type": "prompt", "data": {}}], KEY)
+    durable.append("gone", batch(1, 1), KEY)
     rng, removed = random.Random(3), spool.remove
 
     def die(record: Any) -> None:

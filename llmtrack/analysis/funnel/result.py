@@ -10,13 +10,10 @@ from llmtrack.analysis.result import Comparison, Pair, Result, plain
 
 
 class StepResult(NamedTuple):
-    """One step of one group; seconds are counted from the step before. None: there is no number.
-
-    A step that is never recorded has none at all.
-    """
+    """One step of one group; seconds are counted from the step before. None: there is no number."""
 
     step: str
-    reached: int | None
+    reached: int
     of_all: float | None
     of_all_ci: Pair
     of_previous: float | None

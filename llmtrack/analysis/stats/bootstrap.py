@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from llmtrack.analysis.stats.compare import Difference
-from llmtrack.analysis.stats.ratio import NO_INTERVAL, Interval, div
+from llmtrack.analysis.stats.division import div
+from llmtrack.analysis.stats.ratio import NO_INTERVAL, Interval
 
 Floats = npt.NDArray[np.float64]
 

@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 from scipy import special
 
-from llmtrack.analysis.stats.ratio import NO_INTERVAL, Interval, Ratio, div
+from llmtrack.analysis.stats.division import div
+from llmtrack.analysis.stats.ratio import NO_INTERVAL, Interval, Ratio
 
 
 class Difference(NamedTuple):

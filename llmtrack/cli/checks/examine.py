@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 USER = "llmtrack-doctor"
 CLOCK_S = 2.0  # clocks may differ by this much
 TIMEOUT_S = 10.0
+SPOOL_S = 300.0  # what waits longer is told
 
 Status = Literal["ok", "warning", "failed", "skipped"]
 
@@ -100,6 +101,7 @@ def check_store(settings: Settings, store: Store) -> Iterator[Check]:
     yield guarded("indexes", lambda: _indexes(store))
     yield guarded("saved chats", lambda: _chats(store))
     yield guarded("clock", lambda: _clock(store))
+    yield guarded("spool", lambda: _spool(settings))
 
 
 def _reachable(kind: str, settings: Settings, store: Store) -> Check:
@@ -148,6 +150,24 @@ def _indexes(store: Store) -> Check:
         advice = "llmtrack serve and llmtrack import make them."
         return Check("indexes", "warning", f"missing: {', '.join(missing)}", advice)
     return Check("indexes", "ok", f"all {len(INDEXES)} are there")
+
+
+def _spool(settings: Settings) -> Check:
+    """What the collector with this data folder could not store yet, or ever."""
+    from llmtrack.store.spool.queue import spool_of
+
+    spool = spool_of(settings)
+    if not spool.exists:
+        return Check("spool", "ok", "empty: everything reached the database")
+    try:
+        found = f"{spool.depth:,} records wait, {spool.refused:,} were put aside"
+        if spool.refused:
+            return Check("spool", "warning", found, "See: llmtrack spool list")
+        if spool.age_s > SPOOL_S:
+            return Check("spool", "warning", f"{found}; the oldest for {spool.age_s:,.0f} s", "Is the collector up?")
+        return Check("spool", "ok", found)
+    finally:
+        spool.close()
 
 
 def _twice(store: Store) -> Any:

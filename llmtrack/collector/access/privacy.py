@@ -9,11 +9,11 @@ from datetime import datetime
 from typing import Any, Final
 
 from llmtrack.config import Privacy
+from llmtrack.session.claim import Claim
 from llmtrack.session.pseudonym import session_pseudonym
 from llmtrack.session.schema import ACTIVITY, CLICK, MODEL_RESPONSE, NAVIGATION, SCROLL, VISIBILITY
 from llmtrack.store.database.chats import Chats
-from llmtrack.store.database.driver import Document
-from llmtrack.store.database.sessions import Appended
+from llmtrack.store.database.sessions import Appended, Document
 from llmtrack.store.spool.durable import DurableStore
 
 HASH_DIGITS: Final = 16  # hexadecimal, as in `export --redact`
@@ -43,36 +43,37 @@ class PrivateStore:
         self._store, self._privacy = store, privacy
         self._text_key = hmac.digest(secret.encode(), b"llmtrack.text", "sha256")
 
-    def start(self, document: Document) -> Document:
-        """As Store.start; the session that it returns has the session_id that was given."""
+    def start(self, document: Document, claim: Claim) -> Document:
+        """As DurableStore.start; the session that it returns has the session_id that was given."""
         private = {**document, "user_id": self._privacy.known_as(document["user_id"])}
         for key in ("session_id", "previous_session_id"):
             if key in document:
                 private[key] = self._id(document[key])
         if self._privacy.drop_queries:
             private["environment"] = without_queries(document["environment"])
-        return {**self._store.start(private), "session_id": document["session_id"]}
+        return {**self._store.start(private, claim), "session_id": document["session_id"]}
 
     def append(
         self,
         session_id: str,
         events: Iterable[Document],
+        claim: Claim,
         *,
         end: datetime | None = None,
         extra: Document | None = None,
         once: str | None = None,
     ) -> Appended:
-        """As Store.append."""
+        """As DurableStore.append."""
         private = [self.event(event) for event in events]
-        return self._store.append(self._id(session_id), private, end=end, extra=extra, once=once)
+        return self._store.append(self._id(session_id), private, claim, end=end, extra=extra, once=once)
 
     def find(self, session_id: str) -> Document | None:
         """As Store.find."""
         return self._store.find(self._id(session_id))
 
-    def owner(self, session_id: str) -> Document | None:
-        """As Store.owner, with the session_id that was given."""
-        found = self._store.owner(self._id(session_id))
+    def owner(self, session_id: str, claim: Claim) -> Document | None:
+        """As DurableStore.owner, with the session_id that was given."""
+        found = self._store.owner(self._id(session_id), claim)
         return found and {**found, "session_id": session_id}
 
     def event(self, event: Document) -> Document:

@@ -4,6 +4,9 @@
 - a user's cookie, which browsers send to this origin only: the user's own chats, and turns in the user's own sessions
 - the ingest key, as a bearer: writes to any session, asks the models
 - the admin token, as a bearer: reads any session
+
+A token is signed for a session and the proof of its start, whether or not the database could be asked. What is written
+with it goes into that session only where it was started with this proof (session/claim.py).
 """
 
 from __future__ import annotations
@@ -20,6 +23,7 @@ from urllib.parse import urlsplit
 from itsdangerous import BadSignature, SignatureExpired, Signer, TimestampSigner
 
 from llmtrack.config import TOKEN_AGE_S
+from llmtrack.session.claim import KNOWN, ONCE, SECRET, Claim
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,7 +36,6 @@ from llmtrack.collector.errors import Denied
 
 COOKIE = "llmtrack_user"
 COOKIE_AGE_S = 365 * 24 * 3600
-ONCE, SECRET = "once:", "sha256:"  # how a session's start_proof begins: started without a secret, with one
 FORWARDED = ("Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Real-IP", "Via")
 START_AGAIN = "Start the session again with the same secret: POST /api/session/start."
 
@@ -85,9 +88,9 @@ class Access:
 
     # --- sessions
 
-    def sign(self, session_id: str) -> str:
-        """The token that goes with a session id: when it was made, and a signature of both."""
-        return self._sessions.sign(session_id).decode().removeprefix(f"{session_id}.")
+    def sign(self, session_id: str, proof: str) -> str:
+        """The token that goes with a session id and the proof of its start: proof, when it was made, signature."""
+        return self._sessions.sign(f"{session_id}\n{proof}").decode().removeprefix(f"{session_id}\n")
 
     def page_token(self, user_id: str) -> str:
         """What the chat page says with each question: that it was served to this user.
@@ -97,12 +100,13 @@ class Access:
         """
         return self._pages.sign(user_id).decode()
 
-    def _served_to(self, user_id: object, token: str | None) -> bool:
-        whole = (token or "").encode("utf-8", "replace")
+    def _served_to(self, token: str | None) -> tuple[str, ...]:
+        """The user whose page's token this is; nobody when it is none."""
         try:
-            return self._pages.unsign(whole, max_age=int(self._token_age_s)) == str(user_id).encode()
-        except (SignatureExpired, BadSignature):
-            return False
+            whole = (token or "").encode("utf-8", "replace")
+            return (self._pages.unsign(whole, max_age=int(self._token_age_s)).decode(),)
+        except (SignatureExpired, BadSignature, UnicodeError):
+            return ()
 
     def is_writer(self, request: Request) -> bool:
         """Whether the ingest key comes with the request: a server that writes for its own users."""
@@ -124,72 +128,67 @@ class Access:
             "Set LLMTRACK_INGEST_KEY on the collector, and send it as: Authorization: Bearer KEY.",
         )
 
-    def must_write(self, request: Request, session_id: str, token: str | None) -> None:
-        """Raise Denied unless the request shows the session's token or the ingest key.
+    def may_write(self, request: Request, session_id: str, token: str | None) -> Claim:
+        """What the request shows to write events: the session's token or the ingest key. Raises Denied without.
 
         401 where nothing was shown or its time is over, 403 where it is wrong. Says nothing of whether there is such
         a session.
         """
         if self.is_writer(request):
-            return
+            return Claim(anything=True)
         shown = "token: it does not belong to this session." if token else "The bearer opens nothing here."
         token = token or _bearer(request)
         if not token:
             raise Denied(401, "token: it is missing.", "Send the one that start answered.")
-        if not self._signed(session_id, token):
+        if not self._proved(session_id, token):
             raise Denied(403, shown, "Send the token that the session's start answered, or the ingest key as a bearer.")
-        if not self._signed(session_id, token, self._token_age_s):
+        proofs = self._proved(session_id, token, self._token_age_s)
+        if not proofs:
             raise Denied(401, f"token: it is older than {self._token_age_s / 3600:g} h.", START_AGAIN)
+        return Claim(proofs)
 
-    def _signed(self, session_id: str, token: str, age_s: float | None = None) -> bool:
-        whole = f"{session_id}.{token}".encode("utf-8", "replace")
+    def _proved(self, session_id: str, token: str, age_s: float | None = None) -> tuple[str, ...]:
+        """The proof of the start that a token was signed for; none when it is not this session's, or too old."""
+        proof = token.partition(".")[0]
+        whole = f"{session_id}\n{token}".encode("utf-8", "replace")
         try:
-            # the id that was signed may be longer than this one: "a.b" and its token also read as "a" and "b.…"
-            return self._sessions.unsign(whole, max_age=age_s) == session_id.encode()  # type: ignore[arg-type]
+            signed: bytes = self._sessions.unsign(whole, max_age=age_s)  # type: ignore[arg-type]
         except (SignatureExpired, BadSignature):
-            return False
+            return ()
+        return (proof,) if signed == f"{session_id}\n{proof}".encode("utf-8", "replace") else ()
 
-    def must_own(self, request: Request, session: Mapping[str, Any], proof: str) -> None:
-        """Raise Denied when the session was started before by somebody else. `proof` is what this start stored.
+    def may_start(self, request: Request, proof: str) -> Claim:
+        """What a start shows. `proof` is what this start stores.
 
         A start is repeated when its answer was lost, when the token expired, and when the server lost the session.
-        Whoever only knows the id must get no token for it. The cookie cannot tell them apart, as most pages are of
-        another site than the collector; so the tracker makes up a secret with each visit, keeps it beside the
+        Whoever only knows the id must get no token that opens it. The cookie cannot tell them apart, as most pages are
+        of another site than the collector; so the tracker makes up a secret with each visit, keeps it beside the
         unsent events and sends it with every start, and the session keeps its hash. A simple client sends none: then
         its session's id is the secret.
         """
-        stored = session.get("start_proof")
-        if _same(stored, proof) or self.is_writer(request):
-            return
-        simple = proof.startswith(ONCE) and str(stored).startswith(ONCE)
-        if not simple:
+        return Claim((proof,), anything=self.is_writer(request))
+
+    def started(self, session: Mapping[str, Any], claim: Claim) -> str:
+        """The token of a session as it was found. Raises Denied when somebody else started it before."""
+        if not claim.opens(session):
             raise Denied(
                 403,
                 "session_id: this session was started before, and not with this secret.",
                 "Send the secret of its first start, or leave session_id out: the answer names a new one.",
             )
+        return self.sign(session["session_id"], str(session.get("start_proof") or KNOWN))
 
-    def may_log(self, request: Request, session: Mapping[str, Any], token: str | None) -> bool:
-        """Whether a chat turn may be logged in the session: its user's cookie, its token or the ingest key.
+    def may_log(self, request: Request, session_id: str | None, token: str | None) -> Claim:
+        """What the request shows to log a chat turn: its user's cookie, a session's token, the ingest key, the id.
 
-        The token may also be that of the page on which the visit takes place. The id is enough where a session was
-        started without a secret, by a simple client or another writer.
+        The token may also be that of the page on which the visit takes place.
         """
-        session_id = session["session_id"]
-        user_id, is_new = self.user(request)
-        if not is_new and user_id == session.get("user_id"):
-            return True
-        if self.is_writer(request) or self._signed(session_id, token or _bearer(request), self._token_age_s):
-            return True
-        if self._served_to(session.get("user_id"), token):
-            return True
-        return not str(session.get("start_proof")).startswith(SECRET)
-
-    def shows(self, request: Request, session_id: str | None, token: str | None) -> bool:
-        """Whether the session's token or the ingest key comes with the request: it speaks for the session's user."""
         if self.is_writer(request):
-            return True
-        return bool(session_id) and self._signed(session_id or "", token or _bearer(request), self._token_age_s)
+            return Claim(anything=True)
+        user_id, is_new = self.user(request)
+        users = () if is_new else (user_id,)
+        proofs = self._proved(session_id, token or _bearer(request), self._token_age_s) if session_id else ()
+        return Claim((*proofs, KNOWN), (*users, *self._served_to(token)))
 
     # --- reading
 

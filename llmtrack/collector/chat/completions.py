@@ -35,6 +35,7 @@ from llmtrack.collector.models.failures import ModelError, Refusal
 from llmtrack.collector.models.reading import Piece
 from llmtrack.config import Group, Settings
 from llmtrack.errors import LlmtrackError, StoreUnavailable
+from llmtrack.session.claim import Claim
 from llmtrack.session.schema import MAX_COMPLETION_BYTES, is_session_id
 from llmtrack.session.validated import SessionId
 from llmtrack.turn.question import asked
@@ -63,7 +64,7 @@ def completion_routes(
         session_id = request.headers.get(SESSION, "")
         rates.query(request.remote_addr or "unknown", body.user or "", session_id)
         chat = _header(CHAT, SessionId) or _session(session_id)
-        record = Record(store, None, body.user or "", chat, session_id, lambda session: True, SESSION)
+        record = Record(store, None, body.user or "", chat, session_id, Claim(anything=True), SESSION)
         spender = str(record.owner.get("user_id") or body.user or "")
         budget.check(spender)
         group = _group(settings, record, body)

@@ -29,7 +29,7 @@ from llmtrack.collector.models.client import Model
 from llmtrack.collector.models.reading import Piece
 from llmtrack.config import Group, Settings
 from llmtrack.store.database.chats import Chats
-from llmtrack.store.database.driver import Document
+from llmtrack.store.database.sessions import Document
 from llmtrack.turn.identity import new_turn_id
 from llmtrack.turn.thinking import Said
 
@@ -57,12 +57,9 @@ def chat_routes(
         body = read_body(request, QueryBody)
         user_id, is_new = access.user(request)
         rates.query(request.remote_addr or "unknown", user_id, body.trackingSessionId)
-        caller = request._get_current_object()  # type: ignore[attr-defined] # the record is asked after the request ended
-        may_log = partial(access.may_log, caller, token=body.token)
-        record = Record(
-            store, chats, user_id, body.sessionId, body.trackingSessionId, lambda owner: may_log(owner), late=late
-        )
-        if is_new and access.shows(request, body.trackingSessionId, body.token):
+        claim = access.may_log(request, body.trackingSessionId, body.token)
+        record = Record(store, chats, user_id, body.sessionId, body.trackingSessionId, claim, late=late)
+        if is_new and claim.speaks.opens(record.owner):
             known = record.owner.get("user_id")  # a caller without cookies: the visit tells whose chat it is
             user_id, is_new = (str(known), False) if known else (user_id, is_new)
             record.user_id = user_id

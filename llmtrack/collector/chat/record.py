@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, NamedTuple
 
 from llmtrack.collector.access.privacy import PrivateStore
 from llmtrack.collector.chat.late import KEPT_S, Late
-from llmtrack.errors import LlmtrackError, StoreUnavailable, UnknownSession
+from llmtrack.errors import LlmtrackError, NotTheirs, StoreUnavailable, UnknownSession
+from llmtrack.session.claim import Claim
 from llmtrack.session.schema import MODEL_RESPONSE, PROMPT, is_session_id, storable, well_formed
 from llmtrack.store.database.chats import Chats
-from llmtrack.store.database.driver import Document
+from llmtrack.store.database.sessions import Document
 
 TURNS_READ = 50
 SHOWN_ID = 80  # characters of an id in a notice
@@ -42,13 +42,13 @@ class Record:
         user_id: str,
         chat_session_id: str,
         session_id: str | None,
-        may_log: Callable[[Document], bool],
+        claim: Claim,
         named_by: str = "trackingSessionId",
         late: Late | None = None,
     ) -> None:
         self._store, self._chats, self._late = store, chats, late
         self.user_id, self._chat_session_id = user_id, chat_session_id
-        self._may_log = may_log
+        self._claim = claim
         self._session_id = well_formed(session_id) if session_id else ""
         self._named_by = named_by
         self._saved = True
@@ -74,7 +74,7 @@ class Record:
             self._untracked = f"Not tracked: no {self._named_by} was given."
             return
         try:
-            self.owner = self._store.owner(self._session_id) or {}
+            self.owner = self._store.owner(self._session_id, self._claim) or {}
         except StoreUnavailable as error:  # the events wait in the spool; nobody waits twice for the chat
             if self._chats and self._saved:
                 self._not_saved(error)
@@ -82,7 +82,7 @@ class Record:
         self._awaited = not self.owner
         if not self.owner:
             self._untracked = f"Not tracked: no session {self._session_id[:SHOWN_ID]!r} was started."
-        elif not self._may_log(self.owner):
+        elif not self._claim.opens(self.owner):
             self._untracked = "Not tracked: this session is somebody else's."
             self.owner = {}
 
@@ -155,7 +155,7 @@ class Record:
         waiting, self._unlogged = [*self._unlogged, *more], []
         for once, event in waiting:
             try:
-                self._store.append(self._session_id, [event], once=once)
+                self._store.append(self._session_id, [event], self._claim, once=once)
             except LlmtrackError as error:
                 what = "Not tracked" if event["type"] == PROMPT else "The answer was not tracked"
                 self._untracked = f"{what}: {_why(error)}."
@@ -170,5 +170,7 @@ def _why(error: LlmtrackError) -> str:
     """For the page: no addresses. The log says more."""
     if isinstance(error, UnknownSession):
         return "the session was deleted"
+    if isinstance(error, NotTheirs):
+        return "this session is somebody else's"
     log.warning("a chat turn could not be recorded: %s", error.message)
     return "the database does not answer" if isinstance(error, StoreUnavailable) else "the database refused it"

@@ -48,6 +48,7 @@ def ingest_routes(
         rates.user(user_id)
         group = assign(experiment_id, experiment.groups, user_id)
         proof = start_proof(body.secret)
+        claim = access.may_start(request, proof)
         session = store.start(
             {
                 "session_id": body.session_id or schema.new_session_id(user_id, now_ms),
@@ -58,15 +59,16 @@ def ingest_routes(
                 "environment": environment(body.environment, request.headers.get("User-Agent", "")),
                 **({"previous_session_id": body.previous_session_id} if body.previous_session_id else {}),
                 "start_proof": proof,
-            }
+            },
+            claim,
         )
-        access.must_own(request, session, proof)
+        token = access.started(session, claim)
         if "_id" in session:  # else it was there already
             metrics.started.inc()
         answer = {key: session.get(key) for key in ("session_id", "user_id", "model_group", "experiment_id")}
         # halfway through our own work, so that the tracker may take half of its round trip as the way of the answer
         server_time = (now_ms + time.time_ns() // 1_000_000) // 2
-        return jsonify(**answer, server_time=server_time, token=access.sign(session["session_id"])), 201
+        return jsonify(**answer, server_time=server_time, token=token), 201
 
     @routes.post("/api/session/event")
     def event() -> ResponseReturnValue:
@@ -84,7 +86,7 @@ def ingest_routes(
         return answer
 
     def store_events(body: bodies.EventsBody, end: datetime | None) -> ResponseReturnValue:
-        access.must_write(request, body.session_id, body.token)
+        claim = access.may_write(request, body.session_id, body.token)
         rates.session(body.session_id)
         now_ms = time.time_ns() // 1_000_000
         events, rejected = read_events(
@@ -92,7 +94,8 @@ def ingest_routes(
         )
         told = body.sent_at is not None and schema.plausible(body.sent_at, now_ms)
         extra = {"clock_offset_ms": round(body.sent_at - now_ms)} if body.sent_at is not None and told else None
-        stored = store.append(body.session_id, events, end=end, extra=extra if events or end else None, once=body.id)
+        extra = extra if events or end else None
+        stored = store.append(body.session_id, events, claim, end=end, extra=extra, once=body.id)
         metrics.batch(stored.accepted, stored.duplicates, rejected)
         return jsonify(accepted=stored.accepted, duplicates=stored.duplicates, rejected=rejected), 202
 

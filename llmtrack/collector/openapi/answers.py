@@ -123,3 +123,4 @@ class Ready(Shape):
 
     status: str
     wrong: dict[str, str]
+    spool: dict[str, float | None]

@@ -46,6 +46,10 @@ class Spool(Protocol):
         """How long the oldest has waited, 0 when none does."""
 
     @property
+    def behind_s(self) -> float | None:
+        """How long storing what waits takes; None while nothing is stored."""
+
+    @property
     def refused(self) -> int:
         """Records that were put aside: the database would not take them."""
 
@@ -125,4 +129,8 @@ class _SpoolFigures:
 
         yield GaugeMetricFamily("llmtrack_spool_records", "Records waiting for the database", self.spool.depth)
         yield GaugeMetricFamily("llmtrack_spool_age_seconds", "Age of the oldest of them", self.spool.age_s)
-        yield GaugeMetricFamily("llmtrack_spool_refused_records", "Records put aside for good", self.spool.refused)
+        if (behind_s := self.spool.behind_s) is not None:
+            said = "How long storing what waits takes, as fast as it goes now"
+            yield GaugeMetricFamily("llmtrack_spool_behind_seconds", said, behind_s)
+        said = "Records put aside: they can never be stored"
+        yield GaugeMetricFamily("llmtrack_spool_refused_records", said, self.spool.refused)

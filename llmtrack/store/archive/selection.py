@@ -19,9 +19,8 @@ from llmtrack.session.times import epoch_ms
 from llmtrack.store.archive.deletion import raw_documents
 from llmtrack.store.database.codec import COLUMNS
 from llmtrack.store.database.continuation import Joiner, joined, part_of
-from llmtrack.store.database.driver import reachable
 from llmtrack.store.database.query import mongo_query
-from llmtrack.store.database.sessions import Store
+from llmtrack.store.database.sessions import Store, reachable
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 

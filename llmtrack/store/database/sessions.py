@@ -8,24 +8,31 @@ A document that is full is closed by such an update, too; the session goes on in
 from __future__ import annotations
 
 import contextlib
+import re
+import secrets
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from random import SystemRandom
-from typing import TYPE_CHECKING, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import pymongo
-from pymongo import MongoClient, ReadPreference
+from pymongo import MongoClient, ReadPreference, WriteConcern
 from pymongo.errors import (
+    ConfigurationError,
+    ConnectionFailure,
     DuplicateKeyError,
+    ExecutionTimeout,
+    InvalidURI,
     OperationFailure,
+    PyMongoError,
 )
 
-from llmtrack.errors import LlmtrackError, StoreUnavailable, UnknownSession
+from llmtrack.errors import LlmtrackError, NeverStored, NotTheirs, StoreUnavailable, UnknownSession, UsageError
+from llmtrack.session.claim import Claim
 from llmtrack.session.schema import SCHEMA_VERSION
 from llmtrack.store.database.change import HEAD, Given, change, closing, last_sign
 from llmtrack.store.database.continuation import ARCHIVED, CONTINUED, PART_BYTES, joined, next_part, part_of
-from llmtrack.store.database.driver import Document, client_for, first_line, journalled, reachable
 from llmtrack.store.database.query import stored_names
 from llmtrack.store.database.whose import refuse_foreign
 
@@ -46,7 +53,15 @@ _TRIES = 100
 _chance = SystemRandom()  # leaves the global generator, which a program may have seeded, alone
 _TOO_LARGE = (10334, 17419, 17420)  # the document would have more than 16 MB
 TWICE = "Import that collection into a database of its own (each is kept once), or name another collection."
+OTHER_INDEX = "The database refused: another unique index of the collection does not allow it."
+# The document, or what it would become, is wrong: BadValue, FailedToParse, TypeMismatch, InvalidBSON, PathNotViable,
+# Overflow, ConflictingUpdateOperators, DollarPrefixedFieldName, EmptyFieldName, DottedFieldName
+_NEVER = (2, 9, 14, 15, 22, 28, 40, 52, 56, 57, *_TOO_LARGE)
+_RIGHTS = (13, 18, 8000)  # not authorised, not authenticated, and Atlas's word for both
 _SEVERAL = [("session_id", 1), ("part", 1)]
+
+DatabaseError = PyMongoError  # whatever the driver raises
+Document = dict[str, Any]
 
 
 class Appended(NamedTuple):
@@ -83,11 +98,18 @@ class Store:
         timeout_s: float = 5,
     ) -> None:
         """Connects on first use. Raises UsageError when `uri` is not a MongoDB URI."""
-        self.client: MongoClient[Document] = client_for(uri, timeout_s)
+        try:
+            options: dict[str, Any] = {"tz_aware": True, "tzinfo": UTC, "appname": "llmtrack"}
+            if "serverselectiontimeoutms" not in uri.lower():
+                options["serverSelectionTimeoutMS"] = round(timeout_s * 1000)
+            self.client: MongoClient[Document] = MongoClient(uri, **options)
+        except (InvalidURI, ConfigurationError, ValueError) as error:
+            raise UsageError(f"This is not a MongoDB URI that works: {error}.", "Check MONGODB_URI.") from None
         name = database or self.client.get_default_database(DEFAULT_DATABASE).name
-        lasting = journalled(self.client.write_concern.document)
+        # journalled: what was acknowledged survives a killed server
+        journalled = _journalled(self.client.write_concern.document)
         # what decides a write is read from the primary, whatever the URI prefers; reports read as it says
-        self.database = self.client.get_database(name, write_concern=lasting, read_preference=ReadPreference.PRIMARY)
+        self.database = self.client.get_database(name, write_concern=journalled, read_preference=ReadPreference.PRIMARY)
         self.to_read = self.client[name][collection]
         self.sessions = self.database[collection]
         self.chats = self.database[chats]
@@ -106,6 +128,19 @@ class Store:
         """Raise StoreUnavailable unless the server answers, within `timeout_s` when it is given."""
         with reachable(), pymongo.timeout(timeout_s):
             self.client.admin.command("ping")
+
+    def probe(self) -> None:
+        """Write something and read it. Raises StoreUnavailable when the database does not take it."""
+        mark = secrets.token_hex(8)
+        with reachable():
+            probe = self.database["usage"]  # ours, and emptied by itself
+            try:
+                probe.update_one({"_id": "probe"}, {"$set": {"mark": mark, "day": _now()}}, upsert=True)
+            except DuplicateKeyError as error:  # also of two who make the document at once
+                if "_id" not in str(error):
+                    raise StoreUnavailable(OTHER_INDEX) from None
+            if probe.find_one({"_id": "probe"}) is None:
+                raise StoreUnavailable("The database does not keep what is written.")
 
     def server_time(self) -> datetime:
         """The clock of the database server (aware). Raises StoreUnavailable, LlmtrackError when it does not tell."""
@@ -129,7 +164,7 @@ class Store:
                         self.sessions.create_index(keys, unique=unique)
             except DuplicateKeyError as error:
                 where = f"{self.database.name}.{self.sessions.name}"
-                raise LlmtrackError(f"Some session_id stands twice in {where}: {first_line(error)}.", TWICE) from None
+                raise LlmtrackError(f"Some session_id stands twice in {where}: {_first_line(error)}.", TWICE) from None
             except OperationFailure as error:
                 if error.code not in (85, 86):  # an equal index under another name or with other options serves too
                     raise
@@ -177,14 +212,14 @@ class Store:
             "rev": 0,
             "updated_at": now,
         }
-        with reachable():
+        with reachable(writing=True):
             try:
                 self.sessions.insert_one(new)
             except DuplicateKeyError:
-                known = self.sessions.find_one(
-                    {"session_id": document["session_id"], "part": None}, {"_id": 0, "events": 0}
-                )
-                return known or new
+                same = {"session_id": document["session_id"], "part": None}
+                if known := self.sessions.find_one(same, {"_id": 0, "events": 0}):
+                    return known
+                raise StoreUnavailable(OTHER_INDEX, "Drop it: session_id alone is unique.") from None
         return new
 
     def append(
@@ -195,14 +230,25 @@ class Store:
         end: datetime | None = None,
         extra: Document | None = None,
         once: str | None = None,
+        claim: Claim | None = None,
     ) -> Appended:
         """Store the events that are new, in order of t, and end the session when `end` is given.
 
         An event with `n` is stored once; one without (a server's own) always, or with the key `once` (of the whole
         batch) once. A session that had ended by silence is open again. `extra` holds further fields to set. Raises
-        UnknownSession, StoreUnavailable.
+        UnknownSession, NotTheirs when `claim` does not open the session, StoreUnavailable.
         """
-        given = Given(list(events), end, extra, once)
+        appended, allowed = self.append_all(session_id, [Given(list(events), end, extra, once, claim)])
+        if not allowed:
+            raise NotTheirs("token: it does not belong to this session.", "Start another one.")
+        return appended
+
+    def append_all(self, session_id: str, batches: Sequence[Given]) -> tuple[Appended, int]:
+        """As `append` of each, in one write; and how many of the batches may write to this session.
+
+        The others are left out.
+        """
+        count = sum(len(given.events) for given in batches)
         for attempt in range(_TRIES):
             head = self._newest(session_id)
             if head is None or head.get("ended_by") == ARCHIVED:
@@ -210,14 +256,14 @@ class Store:
             if head.get("ended_by") == CONTINUED:  # whoever closed it did not come to write the next one
                 self._go_on(head)
                 continue
-            fresh, size, update = change(head, given, _now())
+            fresh, size, update, allowed = change(head, batches, _now())
             full = size > 0 and head.get("bytes", 0) > 0 and head["bytes"] + size > PART_BYTES
             written = None if full else update is None or self._write(head, update)
             if written:
-                return Appended(fresh, len(given.events) - fresh)
+                return Appended(fresh, count - fresh), allowed
             if written is None:
                 if head.get("bytes") == 0:  # it is empty: the next one would hold no more
-                    raise LlmtrackError(f"Events of {size:,} bytes at once fit into no document.", "Send fewer.")
+                    raise NeverStored(f"Events of {size:,} bytes at once fit into no document.", "Send fewer.")
                 if self._write(head, closing(head, _now())):
                     self._go_on(head)
                 continue
@@ -225,16 +271,21 @@ class Store:
         raise StoreUnavailable("A session is written to by too many at once.", "Try again.")
 
     def _newest(self, session_id: str) -> Document | None:
-        """The head of the document that a session is written to."""
+        """The head of the document that a session is written to, with what the first one says of its start."""
         with reachable():
-            found = self.sessions.find({"session_id": session_id}, dict.fromkeys(HEAD, 1))
-            return max(found, key=part_of, default=None)  # few, and not every server sorts without an index
+            found = list(self.sessions.find({"session_id": session_id}, dict.fromkeys(HEAD, 1)))
+        if not found:
+            return None
+        # few, and not every server sorts without an index
+        return max(found, key=part_of) | {"start_proof": min(found, key=part_of).get("start_proof")}
 
     def _write(self, head: Document, update: Document) -> bool | None:
         """Whether the document was as in `head` and is written now; None when it would become too large."""
-        with reachable():
+        with reachable(writing=True):
             try:
                 return self.sessions.update_one({"_id": head["_id"], "rev": head.get("rev")}, update).matched_count > 0
+            except DuplicateKeyError:
+                raise StoreUnavailable(OTHER_INDEX, "Drop it: session_id alone is unique.") from None
             except OperationFailure as error:
                 if error.code in _TOO_LARGE:
                     return None
@@ -283,5 +334,40 @@ class Store:
         return ended
 
 
+def _journalled(given: Document) -> WriteConcern:
+    w = given.get("w", "majority")
+    return WriteConcern(w=w if w != 0 else 1, j=True, wtimeout=given.get("wtimeout"))  # 0: nobody would know of a loss
+
+
 def _now() -> datetime:
     return datetime.now(UTC)
+
+
+def _first_line(error: Exception) -> str:
+    """The driver's words without its timeouts and its whole topology."""
+    return re.split(r" \(configured timeouts|, Timeout: |, full error: |\n", str(error))[0][:200]
+
+
+def within(seconds: float | None) -> contextlib.AbstractContextManager[None]:
+    """All that is asked of the database inside takes so long at most together; then it is StoreUnavailable."""
+    return pymongo.timeout(seconds)
+
+
+@contextlib.contextmanager
+def reachable(*, writing: bool = False) -> Iterator[None]:
+    """Turns a database that does not answer into StoreUnavailable; `writing`: what it can never take, NeverStored."""
+    try:
+        yield
+    except (ConnectionFailure, ExecutionTimeout) as error:
+        raise StoreUnavailable(
+            f"The database does not answer: {_first_line(error)}.", "Check MONGODB_URI and that the server runs."
+        ) from None
+    except OperationFailure as error:
+        if isinstance(error, DuplicateKeyError) or error.code in (85, 86):
+            raise
+        if writing and error.code in _NEVER:
+            raise NeverStored(f"The database will not store this: {_first_line(error)}.") from None
+        rights = "Check the user and its rights in MONGODB_URI." if error.code in _RIGHTS else ""
+        raise StoreUnavailable(f"The database refused: {_first_line(error)}.", rights) from None
+    except PyMongoError as error:
+        raise LlmtrackError(f"The database could not do it: {_first_line(error)}.") from None

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from llmtrack.store.database.driver import reachable
-from llmtrack.store.database.sessions import Store
+from llmtrack.store.database.sessions import Store, reachable
 
 KEPT_S = 7 * 24 * 3600
 

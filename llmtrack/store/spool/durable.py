@@ -1,4 +1,4 @@
-"""The collector's way to the store: what it accepts is stored, or waits in the spool until the database is back."""
+"""The collector's way to the store: what it accepts is stored, or waits in the spool until the database takes it."""
 
 from __future__ import annotations
 
@@ -6,39 +6,38 @@ import contextlib
 import logging
 import secrets
 import threading
-import time
 from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import Final, TypeVar
 
-import pymongo
-from filelock import FileLock, Timeout
-
-from llmtrack.errors import LlmtrackError, StoreUnavailable, UnknownSession
+from llmtrack.errors import StoreUnavailable, UnknownSession
+from llmtrack.session.claim import Claim
 from llmtrack.session.document import Document
-from llmtrack.store.database.sessions import Appended, Store
-from llmtrack.store.spool.queue import APPEND, START, Record, Spool
+from llmtrack.store.database.sessions import Appended, Store, within
+from llmtrack.store.spool.drain import STARTS_S, Drain
+from llmtrack.store.spool.queue import APPEND, START, Spool
 
 RETRY_S: Final = 1.0
-TRIES: Final = 5  # of a record that an answering database does not take
+PATIENCE: Final = 10  # a write from the spool may take so many times as long as one that somebody waits for
 
 log = logging.getLogger("llmtrack")
 Result = TypeVar("Result")
 
 
 class DurableStore:
-    """Writes to `store`; when it does not answer within `after_s`, to `spool`, drained in order when it does again.
+    """Writes to `store`; when it does not take it within `after_s`, to `spool`, drained in order when it does again.
 
     A write whose answer was lost may be stored already: each n counts once, and events without n get a key that
     counts once. Starts a thread when something waits, and ends it when nothing does.
     """
 
-    def __init__(self, store: Store, spool: Spool, after_s: float = 2) -> None:
+    def __init__(self, store: Store, spool: Spool, after_s: float = 2, starts_s: float = STARTS_S) -> None:
         self.store, self.spool, self._after_s = store, spool, after_s
         self._away = False
         self._lock = threading.Lock()
         self._drainer: threading.Thread | None = None
         self._stopped = threading.Event()
+        self._drain = Drain(store, spool, PATIENCE * after_s, self._stored_in, starts_s)
         if spool.exists:  # left by a process that was killed
             self._drain_soon()
 
@@ -49,18 +48,24 @@ class DurableStore:
             drainer.join()
         self.spool.close()
 
-    def start(self, document: Document) -> Document:
-        """As Store.start. Raises SpoolFull, StoreUnavailable."""
+    def start(self, document: Document, claim: Claim) -> Document:
+        """As Store.start; what waits is a start of its own for each who may not open the other's.
+
+        Raises SpoolFull, StoreUnavailable.
+        """
         with contextlib.suppress(StoreUnavailable):
             return self._direct(lambda: self.store.start(document))
         session_id = document["session_id"]
-        self._keep(START, session_id, document)
-        return self.spool.start_of(session_id) or document
+        known = next(filter(claim.opens, self.spool.starts_of(session_id)), None)
+        if known is None:
+            self._keep(START, session_id, document)
+        return known or document
 
     def append(
         self,
         session_id: str,
         events: Iterable[Document],
+        claim: Claim,
         *,
         end: datetime | None = None,
         extra: Document | None = None,
@@ -68,48 +73,65 @@ class DurableStore:
     ) -> Appended:
         """As Store.append; of what waits, nobody knows yet whether it is a duplicate: it counts as accepted.
 
-        Raises UnknownSession, SpoolFull, StoreUnavailable.
+        Nor whether `claim` opens the session: if not, it is left out when it arrives there.
+        Raises UnknownSession, NotTheirs, SpoolFull, StoreUnavailable.
         """
         batch = list(events)
         if once is None and any("n" not in event for event in batch):
             once = secrets.token_hex(8)
         try:
-            return self._direct(lambda: self.store.append(session_id, batch, end=end, extra=extra, once=once))
+            return self._direct(
+                lambda: self.store.append(session_id, batch, end=end, extra=extra, once=once, claim=claim)
+            )
         except StoreUnavailable:
             pass
         except UnknownSession:
             if not self.spool.holds(session_id):  # else its start is still on its way
                 raise
         if batch or end or extra:
-            self._keep(APPEND, session_id, {"events": batch, "end": end, "extra": extra, "once": once})
+            body = {"events": batch, "end": end, "extra": extra, "once": once, "claim": claim._asdict()}
+            self._keep(APPEND, session_id, body)
         return Appended(len(batch), 0)
 
-    def owner(self, session_id: str) -> Document | None:
-        """As Store.owner, also of a session that waits to be started. Raises StoreUnavailable."""
+    def owner(self, session_id: str, claim: Claim) -> Document | None:
+        """As Store.owner; else of a start that waits, which `claim` opens if there is one. Raises StoreUnavailable."""
         try:
             found = self._direct(lambda: self.store.owner(session_id))
         except StoreUnavailable:
-            found = self.spool.start_of(session_id)
+            found = next(filter(claim.opens, self.spool.starts_of(session_id)), None)
             if found is None:
                 raise
-        return found or self.spool.start_of(session_id)
+        starts = [] if found else self.spool.starts_of(session_id)
+        return found or next(filter(claim.opens, starts), None) or next(iter(starts), None)
 
     def find(self, session_id: str) -> Document | None:
         """As Store.find: what waits is not seen yet."""
         return self.store.find(session_id)
 
+    def check(self, within_s: float) -> None:
+        """Raise StoreUnavailable unless a write is stored within this time, and none was refused just now."""
+        with within(within_s):
+            self.store.probe()
+        if self._away:
+            raise StoreUnavailable("The database does not take what it is given.")
+
     def _direct(self, write: Callable[[], Result]) -> Result:
         if self._away:
             raise StoreUnavailable("The database does not answer.")
         try:
-            with pymongo.timeout(self._after_s):
+            with within(self._after_s):
                 return write()
         except StoreUnavailable as error:
             if not self._away:
-                log.warning("%s What arrives waits in the spool.", error.message)
+                log.warning("%s. What arrives waits in the spool.", error.message.partition(":")[0].rstrip("."))
             self._away = True
             self._drain_soon()
             raise
+
+    def _stored_in(self, seconds: float) -> None:
+        """A write of the drain went through: as fast as somebody may wait for, then nobody needs the spool."""
+        if seconds <= self._after_s:
+            self._away = False
 
     def _keep(self, kind: str, session_id: str, body: Document) -> None:
         self.spool.put(kind, session_id, body)
@@ -124,10 +146,12 @@ class DurableStore:
     def _drain_until_empty(self) -> None:
         while not self._stopped.is_set():
             try:
-                with pymongo.timeout(self._after_s):
-                    self.store.ping()
-                self._away = False
-                self.drain()
+                if self._away:
+                    with within(self._after_s):
+                        self.store.probe()
+                    self._away = False
+                if self.drain():
+                    continue
                 with self._lock:  # whoever puts something in from now on starts the next one
                     if self.spool.depth == 0:
                         self._drainer = None
@@ -135,45 +159,9 @@ class DurableStore:
             except StoreUnavailable:
                 self._away = True
             except Exception:
-                log.exception("the spool %s cannot be drained", self.spool.path)
+                log.exception("the spool cannot be drained")
             self._stopped.wait(RETRY_S)
 
-    def drain(self) -> None:
-        """Store what waits, in order. Raises StoreUnavailable.
-
-        Several processes share the spool: one drains at a time.
-        """
-        began, stored, tries = time.monotonic(), 0, 0
-        with contextlib.suppress(Timeout), FileLock(f"{self.spool.path}.lock", timeout=0):
-            while (record := self.spool.oldest()) and not self._stopped.is_set():
-                try:
-                    self._store(record)
-                except StoreUnavailable as error:
-                    with pymongo.timeout(self._after_s):
-                        self.store.ping()  # raises, unless it is this record that it does not take
-                    tries += 1
-                    if tries < TRIES:
-                        self._stopped.wait(RETRY_S)
-                        continue
-                    self._refuse(record, error)
-                except LlmtrackError as error:
-                    self._refuse(record, error)
-                else:
-                    self.spool.remove(record)
-                    stored += 1
-                tries = 0
-        if stored:
-            log.info("stored %d records of the spool in %.1f s", stored, time.monotonic() - began)
-
-    def _refuse(self, record: Record, error: LlmtrackError) -> None:
-        self.spool.refuse(record, error.message)
-        log.warning("put aside a record of the spool: %s", error.message)
-
-    def _store(self, record: Record) -> None:
-        body = record.body
-        with pymongo.timeout(10 * self._after_s):
-            if record.kind == START:
-                self.store.start(body)
-            else:
-                more = {key: body[key] for key in ("end", "extra", "once")}
-                self.store.append(record.session_id, body["events"], **more)
+    def drain(self) -> bool:
+        """Store what waits, as far as it can be stored now; whether it was anything. Raises StoreUnavailable."""
+        return self._drain.run(self._stopped.is_set)

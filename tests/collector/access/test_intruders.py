@@ -13,7 +13,7 @@ from flask import Flask
 from pydantic import SecretStr
 
 from llmtrack.collector import create_app
-from llmtrack.collector.access.proofs import Access
+from llmtrack.collector.access.proofs import Access, start_proof
 from llmtrack.collector.models.client import ChatClient
 from llmtrack.config import Settings, load_settings
 from llmtrack.errors import UsageError
@@ -50,9 +50,14 @@ def bearer(word: str) -> dict[str, str]:
 
 
 def old(session_id: str, **age: float) -> str:
-    """A token of the collector's own making, made some time ago."""
+    """A token of the collector's own making for the session's secret, made some time ago."""
     with time_machine.travel(datetime.now(UTC) - timedelta(**age), tick=False):
-        return Access("for tests only").sign(session_id)
+        return Access("for tests only").sign(session_id, start_proof(SECRET))
+
+
+def signed(session_id: str, key: str = "for tests only") -> str:
+    """A token for a start without a secret."""
+    return Access(key).sign(session_id, start_proof(None))
 
 
 CLICK = {"n": 1, "t": 1_700_000_000_000, "type": "click", "data": {}}
@@ -65,8 +70,10 @@ PROOFS: dict[str, tuple[Callable[[str, str, str], str | None], str | None, int, 
     "no ASCII": (lambda id, own, other: "ü\u2028.ü", None, 403, "does not belong"),
     "another session's": (lambda id, own, other: other, None, 403, "does not belong"),
     "truncated": (lambda id, own, other: own[:-4], None, 403, "does not belong"),
-    "with another time": (lambda id, own, other: "zzzzzz" + own[6:], None, 403, "does not belong"),
-    "signed by another key": (lambda id, own, other: Access("other").sign(id), None, 403, "does not belong"),
+    "with another time": (lambda id, own, other: own.replace(".", ".zz", 1), None, 403, "does not belong"),
+    "with another proof": (lambda id, own, other: "x" + own, None, 403, "does not belong"),
+    "of a start without a secret": (lambda id, own, other: signed(id), None, 403, "does not belong"),
+    "signed by another key": (lambda id, own, other: signed(id, "other"), None, 403, "does not belong"),
     "too old": (lambda id, own, other: old(id, hours=49), None, 401, "older than 48 h. Start the session again"),
     "not too old": (lambda id, own, other: old(id, hours=47), None, 202, ""),
     "from after a clock was set back": (lambda id, own, other: old(id, hours=-2), None, 401, "Start the session again"),
@@ -239,7 +246,7 @@ def test_a_stranger_who_knows_a_visit_logs_nothing_in_it(collector: Browser, sto
         Access("for tests only").page_token("another user"),
         Access("for tests only").page_token(""),
         Access("another key").page_token(own),
-        Access("for tests only").sign(own),
+        signed(own),
         stale,
     ):
         assert stranger.post("/query", {**question, "token": wrong}).json["tracked"] is False

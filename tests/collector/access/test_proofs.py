@@ -13,6 +13,7 @@ from llmtrack.collector.access.proofs import Access
 from llmtrack.collector.access.signing import secret_key
 from llmtrack.config import load_settings
 from llmtrack.errors import LlmtrackError
+from llmtrack.session.claim import ONCE
 
 
 def request_with(cookie: str | None) -> Request:
@@ -54,7 +55,7 @@ FORGED = {
     "wrong signature": "ann.AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
     "signed by another key": value_of(cookie_of(Access("other"), "ann")),
     "another's signature": "bob." + value_of(cookie_of(Access("secret"), "ann")).partition(".")[2],
-    "a session's token": "ann." + Access("secret").sign("ann"),
+    "a session's token": "ann." + Access("secret").sign("ann", ONCE),
     "not text": "\xff\xfe.\xff",
 }
 

@@ -8,6 +8,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator
+from pathlib import Path
 from typing import Any
 from urllib.request import HTTPCookieProcessor
 
@@ -21,8 +22,11 @@ from llmtrack.collector.models.client import ChatClient
 from llmtrack.collector.models.reading import Piece
 from llmtrack.config import Group, Settings, load_settings
 from llmtrack.errors import LlmtrackError, StoreUnavailable, UnknownSession
+from llmtrack.session.claim import Claim
 from llmtrack.store.database.chats import Chats
 from llmtrack.store.database.sessions import Appended, Store
+from llmtrack.store.spool.durable import DurableStore
+from llmtrack.store.spool.queue import Spool
 from tests.collector.conftest import Browser, wait_until
 from tests.collector.model_server import ANSWER, KEY, ModelServer, running
 
@@ -78,10 +82,6 @@ def events(raw: str) -> list[tuple[str, Any]]:
         name, data = block.split("\n")
         found.append((name.removeprefix("event: "), json.loads(data.removeprefix("data: "))))
     return found
-
-
-def anybody(session: dict[str, Any]) -> bool:
-    return True
 
 
 def logged(store: Store, session_id: str = SESSION) -> list[dict[str, Any]]:
@@ -409,8 +409,12 @@ def test_a_session_deleted_in_the_middle_is_named(collector: Callable[..., str],
 
 
 @pytest.mark.parametrize("method", ["turns", "ask", "answer"])
-def test_an_answer_that_cannot_be_saved_is_tracked_all_the_same(store: Store, visit: str, method: str) -> None:
-    record = Record(store, Faulty(Chats(store), method, LlmtrackError("too large")), "ann", "chat-1", visit, anybody)  # type: ignore[arg-type]
+def test_an_answer_that_cannot_be_saved_is_tracked_all_the_same(
+    store: Store, visit: str, method: str, tmp_path: Path
+) -> None:
+    chats: Any = Faulty(Chats(store), method, LlmtrackError("too large"))
+    durable: Any = DurableStore(store, Spool(tmp_path / "spool.sqlite", 10**6, 10**6), 15)
+    record = Record(durable, chats, "ann", "chat-1", visit, Claim(anything=True))
     record.turns()
     record.begin({"turn_id": "t1", "t": 1, "text": "Why?"})
     record.end("t1", 2, {"text": "Because."}, {"text": "Because."})

@@ -255,15 +255,18 @@ def test_a_spool_is_asked_when_somebody_looks() -> None:
     class Waiting:
         depth = refused = 0
         age_s = 0.0
+        behind_s: float | None = None
 
     metrics = Metrics()
     assert b"spool" not in metrics.exposition()
     spool = metrics.spool = Waiting()
     assert b"llmtrack_spool_records 0.0\n" in metrics.exposition()
-    spool.depth, spool.age_s, spool.refused = 7, 12.5, 1
+    assert b"behind" not in metrics.exposition(), "what nobody knows is no zero"
+    spool.depth, spool.age_s, spool.refused, spool.behind_s = 7, 12.5, 1, 3.5
     text = metrics.exposition()
     assert b"llmtrack_spool_records 7.0\n" in text
     assert b"llmtrack_spool_age_seconds 12.5\n" in text
+    assert b"llmtrack_spool_behind_seconds 3.5\n" in text
     assert b"llmtrack_spool_refused_records 1.0\n" in text
 
 
@@ -271,7 +274,8 @@ def test_ready_means_able_to_store_and_alive_does_not(
     settings: Settings, collector: Browser, serve: Callable[[Flask], str]
 ) -> None:
     assert collector.get("/healthz").json == {"status": "ok"}
-    assert collector.get("/readyz").json == {"status": "ok", "wrong": {}}
+    empty = {"waiting": 0, "behind_s": 0, "put_aside": 0}
+    assert collector.get("/readyz").json == {"status": "ok", "wrong": {}, "spool": empty}
     with Store("mongodb://user:hush@127.0.0.1:9/?directConnection=true", timeout_s=30) as away:
         lonely = Browser(serve(create_app(settings, away, ChatClient(settings))))
         assert lonely.get("/healthz").status == 200
@@ -279,7 +283,7 @@ def test_ready_means_able_to_store_and_alive_does_not(
         answer = lonely.get("/readyz")
         assert time.monotonic() - began < 15, "a probe waits for no database"
     wrong = {"database": "The database does not answer"}
-    assert (answer.status, answer.json) == (503, {"status": "unavailable", "wrong": wrong})
+    assert (answer.status, answer.json["status"], answer.json["wrong"]) == (503, "unavailable", wrong)
 
 
 def test_a_store_that_refuses_is_not_ready(settings: Settings, store: Store, serve: Callable[[Flask], str]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import asdict, replace
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
@@ -19,7 +20,9 @@ from llmtrack.errors import UsageError
 from llmtrack.version import __version__
 
 if TYPE_CHECKING:
+    from llmtrack.config import Settings
     from llmtrack.store.archive.forget import Receipt
+    from llmtrack.store.database.sessions import Store
 
 
 @shared
@@ -42,6 +45,7 @@ def forget(
 ) -> None:
     """Erase a user's sessions and chats from the database and from every archive of it, and prove that none is left.
 
+    What waits in the collector's spool is erased on this machine, and refused where it drains elsewhere.
     Other collections that hold the user's id are named, and erased there with --everywhere. The receipt (--format json,
     or --out FILE) says what was erased where and holds no personal data. Exits with 3 when something is left: there, or
     in an archive that cannot be reached from here. A run that was killed is completed by the next.
@@ -64,12 +68,14 @@ def forget(
             if not dry_run:
                 asked(f"Erase {_what(planned)}{_there(planned) if everywhere else ''} for good?", yes)
         erase = partial(store_forget.forget, store, named=folders, everywhere=everywhere)
+        if not dry_run:
+            _from_spool(settings, store, names)
         receipt = planned if dry_run else _together([erase(name) for name in names])
     document = _document(receipt, dry_run)
     if output.out:
         write(as_json(document) + "\n", output.out)
     left = bool(receipt.elsewhere) and not everywhere
-    proof = "" if dry_run or receipt.unreached or receipt.set_aside or left else " Nothing is left."
+    proof = "" if dry_run or receipt.unreached or left else " Nothing is left."
     said = f"{'Would erase' if dry_run else 'Erased'} {_what(receipt)}{_there(receipt) if everywhere else ''}.{proof}"
     tell(document, said, replace(output, out=None))
     for name in receipt.unreached:
@@ -79,13 +85,20 @@ def forget(
             f"Other collections hold the user's id{_there(receipt)}. Erase there as well with --everywhere.",
             output.quiet,
         )
-    for name in receipt.set_aside:
-        note(
-            f"Holds the user, or cannot be read: {name}. Nothing reads it; delete it when you need it no more.",
-            output.quiet,
-        )
-    if receipt.unreached or receipt.set_aside or (left and not dry_run):
+    if receipt.unreached or (left and not dry_run):
         raise typer.Exit(3)
+
+
+def _from_spool(settings: Settings, store: Store, names: Iterable[str]) -> None:
+    from llmtrack.store.archive.forget import erase_from_spool
+    from llmtrack.store.spool.queue import spool_of
+
+    spool = spool_of(settings)
+    try:
+        for name in names:
+            erase_from_spool(spool, store, name)
+    finally:
+        spool.close()
 
 
 def _together(receipts: list[Receipt]) -> Receipt:
@@ -95,7 +108,6 @@ def _together(receipts: list[Receipt]) -> Receipt:
         first.finished_at = other.finished_at
         for name in ("sessions", "chats"):
             first.database[name] += other.database[name]
-        first.set_aside = sorted({*first.set_aside, *other.set_aside})
         first.elsewhere = dict(Counter(first.elsewhere) + Counter(other.elsewhere))
         for mine, theirs in zip(first.archives, other.archives, strict=True):
             mine["sessions"] += theirs["sessions"]

@@ -6,8 +6,7 @@ from collections.abc import Iterator
 
 from llmtrack.session.document import Document
 from llmtrack.session.ids import name
-from llmtrack.session.ratings import thumb
-from llmtrack.store.sources.messages import MODEL, PERSON, Message, at, first, moment, text_of
+from llmtrack.store.sources.messages import MODEL, PERSON, Message, at, first, moment, text_of, thumb
 from llmtrack.store.sources.presets.preset import Preset
 
 _FIELDS = ("messageId", "conversationId", "user", "parentMessageId", "isCreatedByUser", "text", "content", "model")

@@ -1,1 +1,0 @@
-"""Can an experiment be trusted."""
