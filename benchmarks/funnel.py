@@ -23,7 +23,7 @@ import pandas as pd
 from llmtrack.analysis.frames import Frames
 from llmtrack.analysis.funnel.report import Funnel
 from llmtrack.analysis.report import ReportSettings
-from llmtrack.session.cleaning import Cleaned
+from llmtrack.session.cleaning.clean import Cleaned
 
 SIZES = (100_000, 1_000_000, 10_000_000)
 PER_SESSION = 25

@@ -77,7 +77,7 @@ def points(path: str) -> Any:
     from llmtrack.analysis.experiment.report import engagement
     from llmtrack.analysis.frames import table as as_table
     from llmtrack.analysis.interaction import Interaction, summary
-    from llmtrack.session.cleaning import join
+    from llmtrack.session.cleaning.clean import join
 
     opened = llmtrack.open(path)
     table = as_table(Interaction(join([*opened.cleaned(summary.FIELDS)])).summary())

@@ -18,8 +18,8 @@ import bson
 from bson.codec_options import CodecOptions, DatetimeConversion
 
 from llmtrack.analysis.interaction import Interaction, summary, turns
-from llmtrack.session.batch import Batch
-from llmtrack.session.cleaning import clean
+from llmtrack.session.cleaning.batch import Batch
+from llmtrack.session.cleaning.clean import clean
 from llmtrack.session.filters import Filters
 from llmtrack.session.tally import Broken
 from llmtrack.store.sources.mongo import MongoSource

@@ -21,7 +21,7 @@ from llmtrack.cli.replay.facts import ending, facts, length_s, numbers, spent
 from llmtrack.cli.replay.plain import Screen
 from llmtrack.cli.replay.sentences import tell
 from llmtrack.sample import sessions
-from llmtrack.session.cleaning import one
+from llmtrack.session.cleaning.clean import one
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 WIDTH, ROWS = 88, 26  # of the terminal

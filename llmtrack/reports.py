@@ -1,4 +1,7 @@
-"""The reports on sessions as Python calls; each has a class of the same name that holds its question."""
+"""The reports on sessions as Python calls; each has a class of the same name that holds its question.
+
+`by`: what sessions are grouped by; None: see `Sessions.grouping`.
+"""
 
 from __future__ import annotations
 
@@ -8,14 +11,14 @@ from typing import TYPE_CHECKING, Unpack
 from llmtrack.sessions import Sessions, Where
 
 if TYPE_CHECKING:
-    from llmtrack.analysis.chats import ChatsResult
-    from llmtrack.analysis.dropoff import DropoffResult
+    from llmtrack.analysis.chats.result import ChatsResult
+    from llmtrack.analysis.dropoff.result import DropoffResult
     from llmtrack.analysis.experiment.aa import AA
     from llmtrack.analysis.experiment.result import EngagementResult
     from llmtrack.analysis.funnel.history import By, Unit
     from llmtrack.analysis.funnel.moments import Order
     from llmtrack.analysis.funnel.result import FunnelResult
-    from llmtrack.analysis.health import HealthResult
+    from llmtrack.analysis.health.result import HealthResult
     from llmtrack.analysis.queries import QueriesResult
 
 
@@ -28,7 +31,7 @@ def funnel(
     window_s: float = 24 * 60 * 60,
     exclude: Sequence[str] = (),
     among: Sequence[str] = (),
-    by: By = "model_group",
+    by: By | None = None,
     control: str | None = None,
     **where: Unpack[Where],
 ) -> FunnelResult:
@@ -38,6 +41,7 @@ def funnel(
     """
     from llmtrack.analysis.funnel.report import DEFAULT_STEPS, Funnel
 
+    chosen = sessions.where(**where)
     report = Funnel(
         steps=tuple(steps or DEFAULT_STEPS),
         unit=unit,
@@ -45,16 +49,16 @@ def funnel(
         window_s=window_s,
         exclude=tuple(exclude),
         among=tuple(among),
-        by=by,
+        by=chosen.grouping(by),  # type: ignore[arg-type] # checked there
         control=control,
     )
-    return sessions.where(**where).run(report)
+    return chosen.run(report)
 
 
 def engagement(
     sessions: Sessions,
     *,
-    by: str = "model_group",
+    by: str | None = None,
     control: str | None = None,
     primary: Sequence[str] | None = None,
     margin: float = 0.05,
@@ -71,17 +75,27 @@ def engagement(
     from llmtrack.analysis.experiment.report import DEFAULT_PRIMARY, Engagement
 
     primary = tuple(primary or DEFAULT_PRIMARY)
-    report = Engagement(by=by, control=control, primary=primary, margin=margin, force=force, seed=seed, weights=weights)
-    return sessions.where(**where).run(report)
+    chosen = sessions.where(**where)
+    report = Engagement(
+        by=chosen.grouping(by),
+        control=control,
+        primary=primary,
+        margin=margin,
+        force=force,
+        seed=seed,
+        weights=weights,
+    )
+    return chosen.run(report)
 
 
 def false_positives(
-    sessions: Sessions, runs: int, *, by: str = "model_group", seed: int = 0, **where: Unpack[Where]
+    sessions: Sessions, runs: int, *, by: str | None = None, seed: int = 0, **where: Unpack[Where]
 ) -> AA:
     """How often each metric differs when users are given random groups `runs` times. Raises UsageError."""
     from llmtrack.analysis.experiment.aa import FalsePositives
 
-    return sessions.where(**where).run(FalsePositives(runs=runs, by=by, seed=seed))
+    chosen = sessions.where(**where)
+    return chosen.run(FalsePositives(runs=runs, by=chosen.grouping(by), seed=seed))
 
 
 def queries(sessions: Sessions, limit: int | None = None, **where: Unpack[Where]) -> QueriesResult:
@@ -92,25 +106,28 @@ def queries(sessions: Sessions, limit: int | None = None, **where: Unpack[Where]
 
 
 def dropoff(
-    sessions: Sessions, *, by: str = "model_group", control: str | None = None, **where: Unpack[Where]
+    sessions: Sessions, *, by: str | None = None, control: str | None = None, **where: Unpack[Where]
 ) -> DropoffResult:
     """Where people stop; docs/reports.md defines each number. Raises UsageError."""
-    from llmtrack.analysis.dropoff import Dropoff
+    from llmtrack.analysis.dropoff.report import Dropoff
 
-    return sessions.where(**where).run(Dropoff(by=by, control=control))
+    chosen = sessions.where(**where)
+    return chosen.run(Dropoff(by=chosen.grouping(by), control=control))
 
 
 def chats(
-    sessions: Sessions, *, by: str = "model_group", control: str | None = None, **where: Unpack[Where]
+    sessions: Sessions, *, by: str | None = None, control: str | None = None, **where: Unpack[Where]
 ) -> ChatsResult:
     """How long chats are; docs/reports.md defines each number. Raises UsageError."""
-    from llmtrack.analysis.chats import Chats
+    from llmtrack.analysis.chats.report import Chats
 
-    return sessions.where(**where).run(Chats(by=by, control=control))
+    chosen = sessions.where(**where)
+    return chosen.run(Chats(by=chosen.grouping(by), control=control))
 
 
-def health(sessions: Sessions, *, by: str = "model_group", **where: Unpack[Where]) -> HealthResult:
+def health(sessions: Sessions, *, by: str | None = None, **where: Unpack[Where]) -> HealthResult:
     """Whether an experiment can be trusted; docs/reports.md has all checks. Raises UsageError."""
-    from llmtrack.analysis.health import Health
+    from llmtrack.analysis.health.report import Health
 
-    return sessions.where(**where).run(Health(by=by))
+    chosen = sessions.where(**where)
+    return chosen.run(Health(by=chosen.grouping(by)))

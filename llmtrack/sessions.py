@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, Literal, Self, TypedDict, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, Final, Literal, Self, TypedDict, TypeVar, Unpack
 
 from llmtrack.config import Settings, load_settings
 from llmtrack.errors import UsageError
 from llmtrack.session import moments
-from llmtrack.session.batch import without_bots
-from llmtrack.session.cleaning import Cleaned, clean, needed
+from llmtrack.session.cleaning.batch import without_bots
+from llmtrack.session.cleaning.clean import Cleaned, clean, needed
+from llmtrack.session.document import UNKNOWN
+from llmtrack.session.ids import name
+from llmtrack.session.recorded import USUAL, kinds
 from llmtrack.store.sources.open import Filters, Source, open_source
 
 if TYPE_CHECKING:
@@ -21,6 +25,8 @@ if TYPE_CHECKING:
     from llmtrack.analysis.report import Report, ReportSettings
 
 Table = Literal["sessions", "events", "turns"]
+PROBED: Final = 2_000  # sessions that tell what a source records, where filters hide most of them
+
 Finding = TypeVar("Finding")
 
 
@@ -88,7 +94,45 @@ class Sessions:
 
         named = self.settings.experiments.items()
         weights = {name: {group.name: group.weight for group in experiment.groups} for name, experiment in named}
-        return ReportSettings(now=self.now, weights=weights, one_group=self.filters.group is not None)
+        return ReportSettings(
+            now=self.now, weights=weights, one_group=self.filters.group is not None, recorded=self.recorded
+        )
+
+    def recorded(self, seen: frozenset[str] = frozenset(), wanted: frozenset[str] = USUAL) -> frozenset[str]:
+        """The kinds of events that the source records, of which `seen` are known from these sessions.
+
+        Where filters hide sessions, and nothing of a `wanted` kind was seen, the first PROBED of all sessions tell.
+        """
+        if wanted <= seen or replace(self.filters, bots=False, people=False) == Filters():
+            return seen
+        return self.source_records(wanted, seen, PROBED)
+
+    def source_records(
+        self, wanted: frozenset[str], seen: frozenset[str] = frozenset(), most: float = math.inf
+    ) -> frozenset[str]:
+        """The kinds of events in the source, read until all that are `wanted` were met, or `most` sessions."""
+        met = 0
+        for batch in self.source.batches(Filters()) if not wanted <= seen else ():
+            seen |= kinds(batch)
+            met += len(batch.counts)
+            if wanted <= seen or met >= most:
+                break
+        return seen
+
+    def grouping(self, by: str | None = None) -> str:
+        """What reports group by: `by`, else "model_group"; "model" where answers name models and no session a group.
+
+        The first session decides at once where it names a group, as those of a collector do.
+        """
+        first = None if by else next(self.source.documents(self.filters), None)
+        if by or first is None or name(first.get("model_group")):
+            return by or "model_group"
+        answered = False
+        for batch in self.source.batches(self.filters, ("model",)):
+            if any(group != UNKNOWN for group in batch.sessions["model_group"]):
+                return "model_group"
+            answered = answered or any(model is not None for model in batch.data["model"])
+        return "model" if answered else "model_group"
 
     def cleaned(self, fields: Iterable[str] | None = ()) -> Iterator[Cleaned]:
         """Clean batches of sessions (at least one) with these data fields of their events (None: whole data objects).
@@ -113,7 +157,8 @@ class Sessions:
         from llmtrack.analysis.export.tables import Export, rows_of
 
         report = Export(table=table, columns=None if columns is None else tuple(columns))
-        return map(rows_of, self.parts(report))
+        recorded = self.source_records(report.looked_for)
+        return (rows_of(part, table, recorded) for part in self.parts(report))
 
     def sessions(self, columns: Sequence[str] | None = None, **where: Unpack[Where]) -> pd.DataFrame:
         """A row a session with all its numbers; the columns are those of docs/export.md.

@@ -66,7 +66,7 @@ def kind(request: pytest.FixtureRequest) -> str:
 def mongodb_uri(request: pytest.FixtureRequest, kind: str, database: str, monkeypatch: pytest.MonkeyPatch) -> str:
     """URI that names the test's own database."""
     if kind == MONGOMOCK:
-        monkeypatch.setattr("llmtrack.store.database.sessions.MongoClient", Mongomock)
+        monkeypatch.setattr("llmtrack.store.database.driver.MongoClient", Mongomock)
         return f"mongodb://mongomock/{database}"
     address, _, options = request.getfixturevalue("server_uri").partition("?")
     return f"{address.rstrip('/')}/{database}?{options}"

@@ -7,14 +7,14 @@ from typing import Any, Final, NamedTuple
 
 import pandas as pd
 
-from llmtrack.session.batch import ENVIRONMENT, NAMES
-from llmtrack.session.cleaning import Cleaned
+from llmtrack.session.cleaning.batch import ENVIRONMENT, NAMES
+from llmtrack.session.cleaning.clean import Cleaned
 
 _TEXTS: Final = frozenset({"session_id", *NAMES, *ENVIRONMENT, "exit_reason", "next"})  # these are never missing
 
 
 class Frames(NamedTuple):
-    """Clean sessions as tables; llmtrack.session.cleaning.Cleaned says what they hold.
+    """Clean sessions as tables; llmtrack.session.cleaning.clean.Cleaned says what they hold.
 
     `sessions`: a row a session, index 0…. `events`: a row an event: session (row of `sessions`), pos, t, type
     (categorical), and the data fields asked for. `excluded` and `repaired`: reason → how many.

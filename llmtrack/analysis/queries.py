@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple
 
@@ -13,9 +13,10 @@ from llmtrack.analysis.experiment.population import named
 from llmtrack.analysis.frames import table
 from llmtrack.analysis.interaction import Interaction, turns
 from llmtrack.analysis.parts import Part, compact, merge
+from llmtrack.analysis.recorded import looked_for, told
 from llmtrack.analysis.result import Note, Pair, Result, number, pair
 from llmtrack.analysis.stats.shrinkage import Prior, fit
-from llmtrack.session.cleaning import Cleaned
+from llmtrack.session.cleaning.clean import Cleaned
 from llmtrack.session.tally import Tally
 from llmtrack.session.values import Objects
 
@@ -24,43 +25,53 @@ if TYPE_CHECKING:
 
 MIN_USERS: Final = 3  # what fewer asked says nothing of the prompt: its score is the usual one
 ENDS: Final = " .,;:!?\u2026\u3002\uff0c\uff01\uff1f"  # how a prompt may end, in Chinese too
+_TAKEN: Final = ("copied", "selected")
 FEW_RESPONSES: Final = 100  # with fewer, how much prompts differ is a guess
 
 
 class Query(NamedTuple):
     """A prompt and what became of its answers.
 
-    copied, selected, used: responses with a copy, a selection, either. Rates are shares of the responses. score: the
-    share of the users who used an answer, drawn towards the usual one (all the way under MIN_USERS users); score_ci:
-    where it lies with 95 % probability. A user who asked several times counts once, by the share of the answers used.
+    copied, selected, used: responses with a copy, a selection, either (None where the source never records it). rated,
+    up: responses with a thumb, with one up. Rates are shares of the responses. score: the share of the users who used
+    an answer (ranked by thumbs: who gave it one up, of those who gave one), drawn towards the usual one (all the way
+    under MIN_USERS users); score_ci: where it lies with 95 % probability. A user who asked several times counts once,
+    by the share of the answers used.
     """
 
     prompt: str
     responses: int
     users: int
-    copied: int
-    selected: int
-    used: int
-    copy_rate: float
-    selection_rate: float
-    rate: float
+    copied: int | None
+    selected: int | None
+    used: int | None
+    copy_rate: float | None
+    selection_rate: float | None
+    rate: float | None
     score: float
     score_ci: Pair
     latency_p50_ms: float | None
+    rated: int
+    up: int
 
 
 @dataclass(frozen=True, kw_only=True)
 class QueriesResult(Result):
-    """Prompts (how many different ones), the responses to them, and the first `limit` of them, the best first."""
+    """Prompts (how many different ones), the responses to them, and the first `limit` of them, the best first.
+
+    `ranked_by`: "use" (copies and selections), where there are none "thumbs", where there is nothing at all None.
+    """
 
     title: ClassVar = "Queries"
     columns: ClassVar = (
-        "prompt", "responses", "users", "copied", "selected", "used", "copy_rate", "selection_rate", "rate", "score",
+        "prompt", "responses", "users", "copied", "selected", "used", "copy_rate", "selection_rate",
+        "rate", "score", "rated", "up",
         "latency_p50_ms", "score_lo", "score_hi",
     )  # fmt: skip
 
     prompts: int
     responses: int
+    ranked_by: str | None
     prior: Prior
     rows: list[Query]
 
@@ -74,7 +85,7 @@ class Queries:
     """Prompts by how useful their answers were; the first `limit` of them.
 
     Prompts that differ in case, white space and end punctuation only are one, shown as most people wrote it. Answers
-    that failed are no responses. Where no answer at all was used, nothing is ranked.
+    that failed are no responses. Where no answer at all was used, thumbs rank; where there are none either, nothing is.
     """
 
     limit: int | None = None
@@ -82,7 +93,7 @@ class Queries:
     fields: ClassVar = (*turns.FIELDS, "text", "selected_text")
 
     def pick(self, cleaned: Cleaned) -> Part:
-        """A row a session, and a row an answered prompt: prompt, key (folded), copied, selected, latency_ms."""
+        """A row a session; a row an answered prompt: prompt, copied, selected, thumb (1 up, -1 down, 0), latency_ms."""
         found = table(Interaction(cleaned).turns())
         found = found[found["answered"]]
         strays = found["turn"].to_numpy() == 0
@@ -95,6 +106,7 @@ class Queries:
                 "prompt": pd.Series(prompt, dtype="str"),
                 "copied": found["copies"].to_numpy() > 0,
                 "selected": found["selections"].to_numpy() > 0,
+                "thumb": found["rating"].map({"up": 1, "down": -1}).fillna(0).to_numpy(dtype=np.int64),
                 "latency_ms": found["latency_ms"].to_numpy(),
             }
         )
@@ -118,16 +130,22 @@ class Queries:
         users = named(whole.sessions)["user_id"].to_numpy()[answered["session"].to_numpy()]
         key = [_fold(text) for text in answered["prompt"]]
         pooled = _pooled(answered.assign(user=users, key=pd.Series(key, answered.index, dtype="str")))
-        several = pooled[pooled["users"] >= MIN_USERS]
-        usual = several if len(several) else pooled  # what one person asks says nothing of what is usual
-        prior = fit(usual["by_users"], usual["users"])
-        rows = _ranked(pooled, prior) if pooled["used"].any() else []
+        by = "use" if pooled["used"].any() else "thumbs" if pooled["rated"].any() else None
+        if by == "thumbs":
+            pooled = pooled.assign(by_users=pooled["up_by_users"], judges=pooled["raters"])
+        several = pooled[pooled["judges"] >= MIN_USERS]
+        usual = several if len(several) else pooled[pooled["judges"] > 0]  # one person says nothing of what is usual
+        prior = fit(usual["by_users"], usual["judges"])
+        recorded = settings.recorded(whole.tally.recorded, looked_for(_TAKEN))
+        untold = {key for key in _TAKEN if not told(key, recorded)}
+        rows = _ranked(pooled, prior, untold) if by else []
         return QueriesResult(
             prompts=len(pooled),
             responses=len(answered),
+            ranked_by=by,
             prior=prior,
             rows=rows[: self.limit],
-            warnings=_notes(pooled, prior),
+            warnings=_notes(pooled, prior, by),
             tally=whole.tally,
         )
 
@@ -144,7 +162,8 @@ def _fold(text: str | None) -> str:
 
 def _pooled(answered: pd.DataFrame) -> pd.DataFrame:
     """A row a prompt, indexed by its key."""
-    counted = answered.assign(used=answered["copied"].astype(bool) | answered["selected"].astype(bool), responses=1)
+    used = answered["copied"].astype(bool) | answered["selected"].astype(bool)
+    counted = answered.assign(used=used, rated=answered["thumb"] != 0, up=answered["thumb"] > 0, responses=1)
     by_key = counted.groupby("key", sort=True)
     table = by_key.agg(
         responses=("responses", "sum"),
@@ -152,28 +171,35 @@ def _pooled(answered: pd.DataFrame) -> pd.DataFrame:
         copied=("copied", "sum"),
         selected=("selected", "sum"),
         used=("used", "sum"),
+        rated=("rated", "sum"),
+        up=("up", "sum"),
         latency=("latency_ms", "median"),
     )
     of_user = counted.groupby(["key", "user"], sort=True)["used"].mean()
-    table["by_users"] = of_user.groupby("key", sort=True).sum()
+    table["by_users"], table["judges"] = of_user.groupby("key", sort=True).sum(), table["users"]
+    of_rater = counted[counted["rated"]].groupby(["key", "user"], sort=True)["up"].mean().groupby("key")
+    table["up_by_users"] = of_rater.sum().reindex(table.index, fill_value=0.0)
+    table["raters"] = of_rater.size().reindex(table.index, fill_value=0)
     written = counted.groupby(["key", "prompt"]).size().rename("times").reset_index()
     written = written.sort_values(["key", "times", "prompt"], ascending=[True, False, True]).drop_duplicates("key")
     return table.join(written.set_index("key")["prompt"])
 
 
-def _ranked(table: pd.DataFrame, prior: Prior) -> list[Query]:
-    enough = table["users"].to_numpy() >= MIN_USERS
-    users, used = (np.where(enough, table[key].to_numpy(dtype=np.float64), 0.0) for key in ("users", "by_users"))
+def _ranked(table: pd.DataFrame, prior: Prior, untold: Collection[str]) -> list[Query]:
+    enough = table["judges"].to_numpy() >= MIN_USERS
+    users, used = (np.where(enough, table[key].to_numpy(dtype=np.float64), 0.0) for key in ("judges", "by_users"))
     intervals = pd.Series([pair(each) for each in prior.interval(used, users)], table.index, dtype=object)
     scored = table.assign(score=prior.shrunk(used, users), score_ci=intervals)
-    by = {"score": False, "users": False, "responses": False, "key": True}
+    by = {"score": False, "judges": False, "responses": False, "key": True}
     ordered = scored.reset_index().sort_values(list(by), ascending=list(by.values()))
     rows: list[dict[str, Any]] = ordered.to_dict("records")  # type: ignore[assignment] # keys are column names
-    return [_query(row) for row in rows]
+    return [_query(row, untold) for row in rows]
 
 
-def _query(row: dict[str, Any]) -> Query:
-    responses, copied, selected, used = (int(row[key]) for key in ("responses", "copied", "selected", "used"))
+def _query(row: dict[str, Any], untold: Collection[str]) -> Query:
+    responses = int(row["responses"])
+    copied, selected = (None if key in untold else int(row[key]) for key in _TAKEN)
+    used = None if copied is None and selected is None else int(row["used"])
     return Query(
         prompt=row["prompt"],
         responses=responses,
@@ -181,21 +207,26 @@ def _query(row: dict[str, Any]) -> Query:
         copied=copied,
         selected=selected,
         used=used,
-        copy_rate=copied / responses,
-        selection_rate=selected / responses,
-        rate=used / responses,
+        copy_rate=None if copied is None else copied / responses,
+        selection_rate=None if selected is None else selected / responses,
+        rate=None if used is None else used / responses,
         score=row["score"],
         score_ci=row["score_ci"],
         latency_p50_ms=number(row["latency"]),
+        rated=int(row["rated"]),
+        up=int(row["up"]),
     )
 
 
-def _notes(pooled: pd.DataFrame, prior: Prior) -> list[Note]:
+def _notes(pooled: pd.DataFrame, prior: Prior, by: str | None) -> list[Note]:
     count = int(pooled["responses"].sum())
     if not count:
         return [Note("no_prompts", "No prompt with a text was answered.")]
-    if not pooled["used"].any():
-        return [Note("nothing_used", "No answer was copied or selected from: there is nothing to rank by.")]
+    if by is None:
+        text = "No answer was copied, selected from, or given a thumb: nothing was used, and nothing is ranked."
+        return [Note("nothing_used", text)]
+    if by == "thumbs":
+        return [Note("ranked_by_thumbs", "No answer was copied or selected from: prompts are ranked by thumbs.")]
     if count < FEW_RESPONSES:
         return [
             Note("few_responses", f"Under {FEW_RESPONSES} responses ({count}): how much prompts differ is a guess.")

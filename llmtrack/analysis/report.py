@@ -12,11 +12,16 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from llmtrack.analysis.parts import Part
+from llmtrack.analysis.recorded import Elsewhere, Kinds
 
 if TYPE_CHECKING:
-    from llmtrack.session.cleaning import Cleaned
+    from llmtrack.session.cleaning.clean import Cleaned
 
 Finding = TypeVar("Finding", covariant=True)
+
+
+def _as_seen(seen: Kinds, _: Kinds) -> Kinds:
+    return seen
 
 
 @dataclass(frozen=True)
@@ -24,12 +29,14 @@ class ReportSettings:
     """What a report must know beside its question and the sessions.
 
     `now` (aware): when the sessions were read. `weights`: experiment → group → configured share of users, any scale.
-    `one_group`: the sessions of one group were asked for.
+    `one_group`: the sessions of one group were asked for. `recorded`: of the kinds of events seen in these sessions and
+    those looked for, which the whole source records.
     """
 
     now: datetime
     weights: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     one_group: bool = False
+    recorded: Elsewhere = _as_seen
 
 
 class Report(Protocol[Finding]):

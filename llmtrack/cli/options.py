@@ -55,7 +55,13 @@ User = Annotated[str | None, _which("--user", metavar="ID", help="Only this user
 Quiet = Annotated[bool, _output("--quiet", "-q", help="No remarks on stderr.")]
 
 By = Annotated[
-    str, typer.Option("--by", metavar="NAME", help="model_group, experiment_id, device, browser, os or none.")
+    str | None,
+    typer.Option(
+        "--by",
+        metavar="NAME",
+        help="model_group, experiment_id, device, browser, os, model or provider (of the answers), or none. Default: "
+        "model_group; model where no session names a group.",
+    ),
 ]
 Control = Annotated[
     str | None, typer.Option("--control", metavar="NAME", help="The group that others are compared with.")

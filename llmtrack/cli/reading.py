@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from llmtrack.cli.options import Scope
+    from llmtrack.cli.options import Output, Scope
     from llmtrack.config import Settings
     from llmtrack.sessions import Sessions
     from llmtrack.store.database.sessions import Store
@@ -24,6 +24,16 @@ def reading(scope: Scope) -> Iterator[Sessions]:
     filters, settings = scope.filters(now), load_settings()
     with open_source(scope.source, settings) as source:
         yield Sessions(source, settings, filters, now)
+
+
+def grouping(sessions: Sessions, by: str | None, output: Output) -> str:
+    """What a report groups by; said on stderr where nobody asked for it and it is not the usual."""
+    from llmtrack.cli.drawing.terminal import note
+
+    chosen = sessions.grouping(by)
+    if by is None and chosen != "model_group":
+        note(f"No session names a model_group: grouped by the {chosen} of the answers (--by {chosen}).", output.quiet)
+    return chosen
 
 
 def open_store(settings: Settings, database: str | None) -> Store:

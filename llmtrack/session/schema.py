@@ -19,6 +19,7 @@ NAVIGATION: Final = "navigation"
 PROMPT: Final = "prompt"
 MODEL_RESPONSE: Final = "model_response"
 NEW_CHAT: Final = "new_chat"
+FEEDBACK: Final = "feedback"  # a thumb
 ERROR: Final = "error"  # a failed answer, as other writers store it
 CHAT: Final = "chat_session_id"  # the field of an event's data that names its chat
 EVENT_TYPES: Final = (

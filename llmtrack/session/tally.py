@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final, Self
 
 if TYPE_CHECKING:
-    from llmtrack.session.cleaning import Cleaned
+    from llmtrack.session.cleaning.clean import Cleaned
 
 _NAMED: Final = 10
 
@@ -36,7 +36,8 @@ class Tally:
     """What was counted while sessions were read and cleaned, each a reason → how many.
 
     `sessions`: those that came through; `unreadable`: documents that no session could be made of, the first few of
-    them `named`; `excluded`: what else was left out; `repaired`: what was mended.
+    them `named`; `excluded`: what else was left out; `repaired`: what was mended; `recorded`: the kinds of events that
+    were there, whatever was left out (session/recorded.py).
     """
 
     sessions: int = 0
@@ -44,12 +45,20 @@ class Tally:
     named: tuple[str, ...] = ()
     excluded: Mapping[str, int] = field(default_factory=dict)
     repaired: Mapping[str, int] = field(default_factory=dict)
+    recorded: frozenset[str] = frozenset()
 
     @classmethod
     def of(cls, cleaned: Cleaned) -> Self:
         """What clean sessions tell."""
         unreadable = cleaned.unreadable
-        return cls(len(cleaned), dict(unreadable), (*unreadable.named,), cleaned.excluded, cleaned.repaired)
+        return cls(
+            len(cleaned),
+            dict(unreadable),
+            (*unreadable.named,),
+            cleaned.excluded,
+            cleaned.repaired,
+            cleaned.recorded,
+        )
 
     def with_excluded(self, counts: Mapping[str, int]) -> Self:
         """With more that was left out."""
@@ -68,7 +77,8 @@ def total(tallies: Iterable[Tally]) -> Tally:
     unreadable, excluded, repaired = (
         _added([getattr(tally, key) for tally in found]) for key in ("unreadable", "excluded", "repaired")
     )
-    return Tally(sum(tally.sessions for tally in found), unreadable, tuple(named), excluded, repaired)
+    sessions, recorded = sum(tally.sessions for tally in found), frozenset[str]().union(*(t.recorded for t in found))
+    return Tally(sessions, unreadable, tuple(named), excluded, repaired, recorded)
 
 
 def _added(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:

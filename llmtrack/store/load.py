@@ -17,8 +17,9 @@ from llmtrack.session.ids import name
 from llmtrack.session.times import epoch_ms
 from llmtrack.store.database.codec import COLUMNS
 from llmtrack.store.database.continuation import document_id, part_of
+from llmtrack.store.database.driver import reachable
 from llmtrack.store.database.query import stored_names
-from llmtrack.store.database.sessions import Store, reachable
+from llmtrack.store.database.sessions import Store
 from llmtrack.store.database.whose import known
 from llmtrack.store.sources.documents import Document, Found, Unreadable
 

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import TypeVar
 
 from llmtrack.analysis.report import Report, ReportSettings
-from llmtrack.session.cleaning import Cleaned
+from llmtrack.session.cleaning.clean import Cleaned
 from tests.analysis.visits import NOW
 
 Finding = TypeVar("Finding")

@@ -9,13 +9,14 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from llmtrack.analysis.chats import METRICS, Chats, ChatsResult
+from llmtrack.analysis.chats.report import Chats
+from llmtrack.analysis.chats.result import METRICS, ChatsResult
 from llmtrack.analysis.frames import frames
 from llmtrack.analysis.stats import ratio
 from tests.analysis.running import run
 from tests.analysis.visits import NOW, START_MS, WEIGHTS, cleaned, in_batches, samples, turn, visit
 
-FIELDS = Chats.fields
+FIELDS = Chats().fields
 
 AGO_S = NOW.timestamp() - START_MS / 1000
 

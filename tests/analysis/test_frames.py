@@ -11,8 +11,8 @@ import pytest
 
 from llmtrack.analysis.frames import Frames, frames
 from llmtrack.errors import LlmtrackError
-from llmtrack.session.cleaning import clean, join, one
-from llmtrack.session.columns import Columns
+from llmtrack.session.cleaning.clean import clean, join, one
+from llmtrack.session.cleaning.columns import Columns
 from llmtrack.session.ids import name
 from llmtrack.session.tally import Broken
 from llmtrack.session.times import epoch_ms

@@ -10,12 +10,13 @@ from typing import Any
 
 import pytest
 
-from llmtrack.analysis.health import Check, Health, HealthResult
+from llmtrack.analysis.health.report import Health
+from llmtrack.analysis.health.result import Check, HealthResult
 from llmtrack.session.tally import Broken
 from tests.analysis.running import run
 from tests.analysis.visits import WEIGHTS, Document, cleaned, in_batches, samples, turn, visit
 
-FIELDS = Health.fields
+FIELDS = Health().fields
 
 
 def checks(result: HealthResult) -> dict[str, Check]:

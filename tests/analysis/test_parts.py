@@ -15,12 +15,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from llmtrack.analysis.chats import Chats
-from llmtrack.analysis.dropoff import Dropoff
+from llmtrack.analysis.chats.report import Chats
+from llmtrack.analysis.dropoff.report import Dropoff
 from llmtrack.analysis.experiment.report import Engagement
 from llmtrack.analysis.export.tables import Export
 from llmtrack.analysis.funnel.report import Funnel
-from llmtrack.analysis.health import Health
+from llmtrack.analysis.health.report import Health
 from llmtrack.analysis.parts import Part, merge
 from llmtrack.analysis.queries import Queries
 from llmtrack.analysis.report import ReportSettings

@@ -9,8 +9,8 @@ from typing import Any
 
 from llmtrack.sample import plan
 from llmtrack.sample import visits as sample
-from llmtrack.session.cleaning import Cleaned, clean
-from llmtrack.session.columns import Columns
+from llmtrack.session.cleaning.clean import Cleaned, clean
+from llmtrack.session.cleaning.columns import Columns
 
 NOW = datetime(2026, 11, 22, 16, 30, tzinfo=UTC)
 START_MS = 1_793_000_000_000  # three weeks before

@@ -10,7 +10,7 @@ from bson import Decimal128, Int64, Timestamp
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmtrack.session.columns import Columns
+from llmtrack.session.cleaning.columns import Columns
 from llmtrack.session.times import epoch_ms, times
 
 NINE = 1_793_523_600  # 2026-11-01T09:00:00Z

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmtrack.analysis.interaction import Interaction
-from llmtrack.session.cleaning import one
+from llmtrack.session.cleaning.clean import one
 from llmtrack.session.visible import Shown, visible
 
 START = 1_790_000_000_000

@@ -25,8 +25,8 @@ from llmtrack.collector.chat.completions import completion_routes
 from llmtrack.collector.models.failures import FAILED, ModelError
 from llmtrack.collector.models.reading import DONE, Piece
 from llmtrack.config import Group, load_settings
-from llmtrack.session.cleaning import clean
-from llmtrack.session.columns import Columns
+from llmtrack.session.cleaning.clean import clean
+from llmtrack.session.cleaning.columns import Columns
 from llmtrack.store.database.sessions import Appended
 from llmtrack.turn.chunk import read_chunk
 from tests.turn.replies import SAID, chunk_of, completion
@@ -129,7 +129,7 @@ def visit(store: Sessions, client: OpenAI, user: int, chance: random.Random) -> 
 @pytest.mark.parametrize("seed", [1])
 def test_a_provider_that_fails_changes_errors_and_latency_alone(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(OpenAI, "_sleep_for_retry", lambda self, **more: None)
-    report, columns = Engagement(control="steady"), Columns(Engagement.fields)
+    report, columns = Engagement(control="steady"), Columns(Engagement().fields)
     for document in simulated(seed).documents.values():
         columns.add(document)
     now = datetime.fromtimestamp(time.time() + 3600 * 24, UTC)

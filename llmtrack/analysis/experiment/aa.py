@@ -11,9 +11,10 @@ import numpy.typing as npt
 import pandas as pd
 
 from llmtrack.analysis.experiment.inference import Options, compare_responses, compare_sums, response_arm, sums_arm
+from llmtrack.analysis.experiment.measured import response_rows
 from llmtrack.analysis.experiment.metrics import answerable, session_values, user_sums
 from llmtrack.analysis.experiment.population import check, select
-from llmtrack.analysis.experiment.report import Picked, response_rows, responses_of
+from llmtrack.analysis.experiment.report import Picked, responses_of
 from llmtrack.analysis.parts import Part, merge
 from llmtrack.analysis.result import Pair, Result, number, pair
 from llmtrack.analysis.stats import div, wilson

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from llmtrack.analysis.experiment.spread import OF_ANSWERS, OF_SESSIONS, counts_for
 from llmtrack.analysis.stats import Good, winsorise
 
 Floats = npt.NDArray[np.float64]
@@ -28,6 +29,11 @@ class SessionMetric(NamedTuple):
     denominator: str = "sessions"
     share: bool = False
     heavy: bool = False
+
+    @property
+    def counted(self) -> str:
+        """Which rows it is made of: those that count for sessions, or for answers."""
+        return OF_SESSIONS if self.denominator == "sessions" else OF_ANSWERS
 
 
 class ResponseMetric(NamedTuple):
@@ -59,6 +65,10 @@ SESSION_METRICS = (
     SessionMetric("copies_per_response", "per response", "up", "answer_copies", "responses"),
     SessionMetric("copied_response_share", "share", "up", "copied_responses", "responses", share=True),
     SessionMetric("selections_per_response", "per response", "up", "answer_selections", "responses"),
+    SessionMetric("words_per_response", "words", "none", "words_out", "texts_out"),
+    SessionMetric("left_after_share", "share", "none", "left_after", "answers_over", share=True),
+    SessionMetric("rated_share", "share", "none", "rated_responses", "responses", share=True),
+    SessionMetric("up_share", "share", "up", "up_responses", "rated_responses", share=True),
     SessionMetric("reask_share", "share", "down", "reasks", "prompts_with_predecessor", share=True),
     SessionMetric("error_share", "share", "down", "errors", "prompts", share=True),
     SessionMetric("partial_share", "share", "down", "partials", "responses", share=True),
@@ -68,6 +78,7 @@ SESSION_METRICS = (
     SessionMetric("idle_share", "share", "none", "idle", share=True),
 )
 
+RATINGS = ("rated_share", "up_share")  # few pages ask for thumbs: that there are none is not worth a word
 RESPONSE_METRICS = (
     ResponseMetric("latency_p50_ms", "ms", "down", "latency_ms", 0.5),
     ResponseMetric("latency_p95_ms", "ms", "down", "latency_ms", 0.95),
@@ -77,7 +88,7 @@ RESPONSE_METRICS = (
 OF_RESPONSES = tuple(
     dict.fromkeys(name for metric in RESPONSE_METRICS for name in (metric.column, metric.censored) if name)
 )
-OF_SESSIONS = (  # what is kept of each session's summary
+COLUMNS = (  # what is kept of each session's summary
     "session_id", "start_ms", "user_id", "model_group", "experiment_id", "exit_reason", "open", "end_estimated",
     *dict.fromkeys(
         name for metric in SESSION_METRICS for name in (metric.numerator, metric.denominator) if name not in DERIVED
@@ -153,7 +164,7 @@ class UserSums(NamedTuple):
 def session_values(metric: SessionMetric, sessions: pd.DataFrame, row: Rows) -> SessionValues:
     """The metric's numerator and denominator per session; sessions without a number leave before they are counted."""
     numerator, denominator = _numbers(sessions, metric.numerator), _numbers(sessions, metric.denominator)
-    known = ~(np.isnan(numerator) | np.isnan(denominator))
+    known = ~(np.isnan(numerator) | np.isnan(denominator)) & counts_for(sessions, metric.counted)
     if metric.unit == "s":  # how long an open session will be nobody knows yet
         known &= ~sessions["open"].to_numpy(dtype=bool)
     if not known.all():

@@ -11,11 +11,12 @@ import pandas as pd
 
 from llmtrack.analysis.experiment.inference import MIN_USERS
 from llmtrack.analysis.experiment.metrics import METRIC_NAMES, Arms, arms
+from llmtrack.analysis.interaction.models import MIXED, MODELS
 from llmtrack.analysis.result import Note
 from llmtrack.analysis.stats import srm_p
 from llmtrack.errors import UsageError
 
-GROUPINGS = ("model_group", "experiment_id", "device", "browser", "os", "none")
+GROUPINGS = ("model_group", "experiment_id", "device", "browser", "os", *MODELS, "none")
 MAX_PRIMARY = 3
 # Kohavi, Tang & Xu (2020): a true mismatch shows far below this, chance seldom.
 SRM_P = 0.001
@@ -217,6 +218,6 @@ def _missing(column: pd.Series) -> pd.Series:
 def _control(groups: tuple[str, ...], control: str | None, weights: Mapping[str, float] | None) -> int:
     if control is not None and control not in groups:
         raise UsageError(f'No session belongs to the control "{control}".', f"Groups: {', '.join(groups) or 'none'}.")
-    known = [name for name in groups if name != UNKNOWN]
+    known = [name for name in groups if name not in (UNKNOWN, MIXED)]
     candidates = ["control", *(weights or ()), *known] if control is None else [control]
     return next((groups.index(name) for name in candidates if name in groups), 0)

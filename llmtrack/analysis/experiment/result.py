@@ -26,7 +26,10 @@ class GroupValue(NamedTuple):
 
 
 class MetricResult(NamedTuple):
-    """One metric in all groups; `winsorised_at` (unit of the metric) only on heavy tails."""
+    """One metric in all groups; `winsorised_at` (unit of the metric) only on heavy tails.
+
+    Not `recorded`: the source never records what it is made of, and there are no numbers.
+    """
 
     metric: str
     unit: str
@@ -35,6 +38,7 @@ class MetricResult(NamedTuple):
     groups: list[GroupValue]
     comparisons: list[Comparison]
     winsorised_at: float | None = None
+    recorded: bool = True
 
 
 class Health(NamedTuple):
@@ -43,10 +47,10 @@ class Health(NamedTuple):
     srm_p: float | None
     users_in_several_groups: int
     open_sessions: int
-    end_missing_share: dict[str, float]
+    end_missing_share: dict[str, float | None]
 
 
-_OF_METRIC = ("metric", "unit", "good", "exploratory", "winsorised_at")
+_OF_METRIC = ("metric", "unit", "good", "exploratory", "winsorised_at", "recorded")
 _OF_GROUP = (
     "group", "value", "ci_lo", "ci_hi", "median", "users", "sessions", "numerator", "denominator", "n_eff", "raw_value",
 )  # fmt: skip

@@ -9,7 +9,7 @@ import pandas as pd
 
 from llmtrack.analysis.experiment.users import People
 from llmtrack.analysis.interaction.events import Rows
-from llmtrack.session.series import numbered
+from llmtrack.session.cleaning.series import numbered
 from llmtrack.session.values import Floats, Objects
 
 ENOUGH: Final = 40  # answers: of a model that is always there 10 lie in each quarter, and by chance none in 1 of 20,000

@@ -13,15 +13,16 @@ from llmtrack.analysis.experiment.inference import Options, SumsArm, compare_sum
 from llmtrack.analysis.experiment.metrics import Arms
 from llmtrack.analysis.experiment.population import notes, select, verdicts, weights_of
 from llmtrack.analysis.frames import table
+from llmtrack.analysis.interaction.models import labelled
 from llmtrack.analysis.result import Comparison, Note, Pair, pair
 from llmtrack.analysis.stats import Interval, ratio, share_interval, wilson
-from llmtrack.session.batch import Bools, Ints
+from llmtrack.session.cleaning.batch import Bools, Ints
 from llmtrack.session.values import Floats
 
 if TYPE_CHECKING:
     from llmtrack.analysis.parts import Part
     from llmtrack.analysis.report import ReportSettings
-    from llmtrack.session.cleaning import Cleaned
+    from llmtrack.session.cleaning.clean import Cleaned
 
 OPTIONS: Final = Options(alpha=0.05, seed=0, permutations=2000, bootstraps=0)
 
@@ -95,6 +96,7 @@ class People(NamedTuple):
 def identity(cleaned: Cleaned, by: str) -> pd.DataFrame:
     """Of each session what `people` needs to know."""
     columns = ["session_id", "start_ms", "user_id", "model_group", "experiment_id"]
+    cleaned = labelled(cleaned, by)
     return table({key: cleaned.sessions[key] for key in (*columns, *({by} - {*columns, "none"}))})
 
 

@@ -1,6 +1,6 @@
 """The tables that leave llmtrack: a row a session, an event, or a turn, with the same columns each time.
 
-The columns stand in export_columns.py, in the order in which they are written; docs/export.md is made from them.
+The columns stand in columns.py, in the order in which they are written; docs/export.md is made from them.
 """
 
 from __future__ import annotations
@@ -16,10 +16,11 @@ import pandas as pd
 from llmtrack.analysis.export.columns import TABLES, TEXT_BASED, Column
 from llmtrack.analysis.interaction import Interaction, summary, turns
 from llmtrack.analysis.parts import Part, merge
+from llmtrack.analysis.recorded import Kinds, looked_for, without_untold
 from llmtrack.analysis.result import Result
 from llmtrack.errors import UsageError
-from llmtrack.session.batch import DATA, NUMBERS, TEXTS
-from llmtrack.session.cleaning import Cleaned
+from llmtrack.session.cleaning.batch import DATA, NUMBERS, TEXTS
+from llmtrack.session.cleaning.clean import Cleaned
 from llmtrack.session.jsonable import jsonable
 from llmtrack.session.schema import CHAT, well_formed
 from llmtrack.session.tally import Tally
@@ -99,6 +100,12 @@ class Export:
         """The data fields that the columns are made of; None: whole data objects."""
         return fields(self.table, choose(self.table, self.columns))
 
+    @property
+    def looked_for(self) -> Kinds:
+        """The kinds of events that the columns are made of."""
+        names = () if self.table == "events" else [column.name for column in choose(self.table, self.columns)]
+        return looked_for(names)
+
     def pick(self, cleaned: Cleaned) -> Part:
         """The rows of the table."""
         sessions = pd.DataFrame(
@@ -113,12 +120,19 @@ class Export:
     def finish(self, parts: Iterable[Part], settings: ReportSettings) -> TableResult:
         """The rows of all parts."""
         whole = merge(parts)
-        return TableResult(table=self.table, rows=rows_of(whole), warnings=[], tally=whole.tally)
+        recorded = settings.recorded(whole.tally.recorded, self.looked_for)
+        rows = rows_of(whole, self.table, recorded)
+        return TableResult(table=self.table, rows=rows, warnings=[], tally=whole.tally)
 
 
-def rows_of(part: Part) -> pd.DataFrame:
-    """The rows of a part of an export."""
-    return part.tables["rows"].drop(columns="session")
+def rows_of(part: Part, table: str, recorded: Kinds) -> pd.DataFrame:
+    """The rows of a part of an export; what the source never records (`recorded`: what it does) is missing."""
+    rows = part.tables["rows"].drop(columns="session")
+    if table == "events":
+        return rows
+    types = {column.name: column.type for column in TABLES[table]}
+    found = without_untold({str(key): rows[key] for key in rows}, recorded)
+    return rows.assign(**{key: typed(values, types[key]) for key, values in found.items() if values is not rows[key]})
 
 
 def build(table: str, cleaned: Cleaned, columns: Sequence[Column]) -> pd.DataFrame:
@@ -129,7 +143,7 @@ def build(table: str, cleaned: Cleaned, columns: Sequence[Column]) -> pd.DataFra
 
 
 def typed(values: Any, kind: str) -> pd.Series[Any]:
-    """Values as a column of this type of export_columns.py; what is missing stays missing."""
+    """Values as a column of this type of columns.py; what is missing stays missing."""
     if kind == "time":
         ms = np.asarray(values, dtype=np.float64)
         whole = np.where(np.isnan(ms), np.iinfo(np.int64).min, np.round(ms)).astype(np.int64)  # the least is NaT

@@ -83,7 +83,7 @@ def _group(
                 reached=count,
                 of_all=number(div(count, len(units))),
                 of_all_ci=who.share(group, reached[i], of_user),
-                of_previous=number(div(count, steps[-1].reached)) if i else None,
+                of_previous=number(div(count, steps[-1].reached or 0)) if i else None,
                 median_s=number(quantile(seconds, 0.5)),
                 p90_s=number(quantile(seconds, 0.9)),
             )

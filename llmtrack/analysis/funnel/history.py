@@ -14,7 +14,7 @@ from llmtrack.analysis.funnel.moments import Bools, Floats, History, Ints, Marks
 from llmtrack.analysis.funnel.steps import Alternative, Condition, Step
 from llmtrack.analysis.parts import Part, compact
 from llmtrack.errors import UsageError
-from llmtrack.session.batch import DATA
+from llmtrack.session.cleaning.batch import DATA
 from llmtrack.session.schema import CHAT
 from llmtrack.session.tally import Tally
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from llmtrack.analysis.frames import Frames
 
 Unit = Literal["session", "chat", "user"]
-By = Literal["model_group", "experiment_id", "device", "browser", "os", "none"]
+By = Literal["model_group", "experiment_id", "device", "browser", "os", "model", "provider", "none"]
 
 UNKNOWN: Final = "unknown"
 

@@ -8,7 +8,7 @@ time were written, the order that is best for the funnel counts. docs/funnel.md 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, get_args
 
@@ -19,11 +19,13 @@ from llmtrack.analysis.experiment.population import named, weights_of
 from llmtrack.analysis.frames import Frames, frames
 from llmtrack.analysis.funnel.counts import DAY_S, aggregate
 from llmtrack.analysis.funnel.history import By, Picked, Question, Unit, history, members_of, pick
+from llmtrack.analysis.funnel.missing import never, with_missing
 from llmtrack.analysis.funnel.moments import History, Moments, Order, Outcome, Rules, chunks
 from llmtrack.analysis.funnel.ordered import match_chains
 from llmtrack.analysis.funnel.result import FunnelResult
 from llmtrack.analysis.funnel.steps import Alternative, Step, fields, parse_step, parse_steps
 from llmtrack.analysis.funnel.unordered import match_windows
+from llmtrack.analysis.interaction import models
 from llmtrack.analysis.parts import Part, merge
 from llmtrack.errors import UsageError
 from llmtrack.session.schema import CHAT
@@ -31,7 +33,7 @@ from llmtrack.session.tally import Tally
 
 if TYPE_CHECKING:
     from llmtrack.analysis.report import ReportSettings
-    from llmtrack.session.cleaning import Cleaned
+    from llmtrack.session.cleaning.clean import Cleaned
 
 __all__ = ["DEFAULT_STEPS", "Funnel", "aggregate", "match", "needed_fields"]
 
@@ -59,8 +61,10 @@ def needed_fields(
 class Funnel:
     """How many units of each group reach each step.
 
-    `among` is for strict funnels; without it, the steps' own types. Of units session a part keeps a row a session; of
-    chats and users, who are seen in several sessions, the events that fit a step as well. Raises StepError, UsageError.
+    `among` is for strict funnels; without it, the steps' own types. A step whose events the source never records has no
+    numbers, and the others are matched without it. Of units session a part keeps a row a session; of chats and users,
+    who are seen in several sessions, and where a step may never be recorded, the events that fit a step as well. Raises
+    StepError, UsageError.
     """
 
     steps: tuple[str, ...] = DEFAULT_STEPS
@@ -82,16 +86,19 @@ class Funnel:
     @property
     def fields(self) -> tuple[str, ...]:
         """The data fields that the conditions of the steps name."""
-        return needed_fields(self.steps, unit=self.unit, exclude=self.exclude, among=self.among)
+        named = needed_fields(self.steps, unit=self.unit, exclude=self.exclude, among=self.among)
+        return tuple(dict.fromkeys((*named, *models.fields(self.by))))
 
     def pick(self, cleaned: Cleaned) -> Part:
         """How far each session got; of other units, what their history is made of."""
-        part = replace(pick(frames(cleaned), self._question), tally=Tally.of(cleaned))
+        part = replace(pick(frames(models.labelled(cleaned, self.by)), self._question), tally=Tally.of(cleaned))
         if self.unit != "session":
             return part
         units = _matched(members_of(part, self._question), self._question)
         units = units.rename(columns={"unit": "session_id"}).assign(start_ms=part.sessions["start_ms"])
-        return Part(units, {}, part.tally)
+        if never(self._question.steps, cleaned.recorded):  # to be matched anew, if that is so of all parts
+            return Part(units.assign(t=part.sessions["t"]), dict(part.tables), part.tally)
+        return Part(units, {"events": part.tables["events"].iloc[:0]}, part.tally)
 
     def finish(self, parts: Iterable[Part], settings: ReportSettings) -> FunnelResult:
         """The funnel of all parts."""
@@ -99,12 +106,14 @@ class Funnel:
         sessions = named(whole.sessions)
         if self.by == "model_group":
             sessions = sessions.assign(group=sessions["model_group"])
-        units = sessions
-        if self.unit != "session":
-            units = _matched(members_of(replace(whole, sessions=sessions), self._question), self._question)
-        return aggregate(
+        units, steps = sessions, self._question.steps
+        types = frozenset(each.type for step in steps for each in step.alternatives if not (each.any or each.visit))
+        missing = never(steps, settings.recorded(whole.tally.recorded, types))
+        if self.unit != "session" or missing:
+            units = _matched(members_of(replace(whole, sessions=sessions), self._question), self._question, missing)
+        found = aggregate(
             units,
-            self.steps,
+            [step for i, step in enumerate(steps) if i not in missing],
             weights=weights_of(sessions, settings.weights),
             one_group=settings.one_group,
             unit=self.unit,
@@ -114,6 +123,7 @@ class Funnel:
             control=self.control,
             tally=whole.tally,
         )
+        return with_missing(found, steps, missing) if missing else found
 
 
 def match(
@@ -164,11 +174,19 @@ def _alternatives(texts: Iterable[str]) -> tuple[Alternative, ...]:
     return tuple(each for text in texts for each in parse_step(text).alternatives)
 
 
-def _matched(found: Picked, question: Question) -> pd.DataFrame:
+def _matched(found: Picked, question: Question, missing: Collection[int] = ()) -> pd.DataFrame:
+    """How far each unit gets; `missing` steps are passed over."""
     units, events = history(found, question)
-    outcome = _outcome(events, question.rules)
+    rules, marks = question.rules, events.marks
+    if missing:
+        kept = [bit for bit in range(rules.n_steps + 2) if bit not in missing]
+        rules = rules._replace(n_steps=rules.n_steps - len(missing))
+        marks = np.zeros_like(marks)
+        for place, bit in enumerate(kept):
+            marks |= ((events.marks >> bit) & 1) << place
+    outcome = _outcome(events._replace(marks=marks), rules)
     units["reached"], units["dropped"] = outcome.reached, outcome.dropped
-    for step in range(1, question.rules.n_steps):
+    for step in range(1, rules.n_steps):
         units[f"s_{step + 1}"] = (outcome.at[:, step] - outcome.at[:, step - 1]) / 1000
     return units
 

@@ -10,10 +10,13 @@ from llmtrack.analysis.result import Comparison, Pair, Result, plain
 
 
 class StepResult(NamedTuple):
-    """One step of one group; seconds are counted from the step before. None: there is no number."""
+    """One step of one group; seconds are counted from the step before. None: there is no number.
+
+    A step that is never recorded has none at all.
+    """
 
     step: str
-    reached: int
+    reached: int | None
     of_all: float | None
     of_all_ci: Pair
     of_previous: float | None

@@ -6,7 +6,7 @@ from typing import Final
 
 import numpy as np
 
-from llmtrack.session.batch import Bools, Ints
+from llmtrack.session.cleaning.batch import Bools, Ints
 from llmtrack.session.values import Floats
 
 RETRY_MS: Final = 10_000  # a failed call that is asked again this soon is one wait: SDKs pause for up to 8 s

@@ -8,7 +8,7 @@ import numpy as np
 
 from llmtrack.analysis.interaction.events import Rows, before, total
 from llmtrack.analysis.interaction.pairing import Pairs
-from llmtrack.session.batch import Ints
+from llmtrack.session.cleaning.batch import Ints
 from llmtrack.session.schema import VISIBILITY
 from llmtrack.session.values import Floats
 

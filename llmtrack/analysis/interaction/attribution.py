@@ -8,9 +8,9 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from llmtrack.analysis.interaction.events import Rows, given
-from llmtrack.session.batch import Bools, Ints
+from llmtrack.session.cleaning.batch import Bools, Ints
+from llmtrack.session.cleaning.series import numbered
 from llmtrack.session.schema import COPY, SELECTION
-from llmtrack.session.series import numbered
 from llmtrack.session.visible import Shown
 
 SAME_MS: Final = 5_000  # a selection followed this soon by a copy of its text is that copy
@@ -39,7 +39,7 @@ def attribute(rows: Rows) -> Taken:
     named = given(rows.field("turn_id")[at])
     sources = _containing(rows, at[~named])
     row = np.append(at[named], np.repeat(at[~named], np.array([*map(len, sources)], dtype=np.int64)))
-    answer = np.append(_named(rows, at[named]), np.array([*itertools.chain(*sources)], dtype=np.int64))
+    answer = np.append(of_turn(rows, at[named]), np.array([*itertools.chain(*sources)], dtype=np.int64))
     return Taken(row, rows.kind(COPY)[row], answer)
 
 
@@ -69,7 +69,7 @@ def _copied_selections(rows: Rows) -> Bools:
     return found & rows.kind(SELECTION)
 
 
-def _named(rows: Rows, at: Ints) -> Ints:
+def of_turn(rows: Rows, at: Ints) -> Ints:
     """The latest response before it of the event's turn_id; -1 where it lies in another visit."""
     turn, session = rows.field("turn_id"), rows.session
     known: dict[tuple[int, str], list[int]] = {}

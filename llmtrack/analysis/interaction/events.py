@@ -9,10 +9,10 @@ from typing import Any, Final
 import numpy as np
 
 from llmtrack.analysis.interaction.attempts import passed_over
-from llmtrack.session.batch import Bools, Ints
-from llmtrack.session.cleaning import Cleaned
+from llmtrack.session.cleaning.batch import Bools, Ints
+from llmtrack.session.cleaning.clean import Cleaned
+from llmtrack.session.cleaning.series import chats, following, last, numbered
 from llmtrack.session.schema import ACTIVITY, COPY, ERROR, IDLE_AFTER_S, MODEL_RESPONSE, PROMPT, SELECTION, VISIBILITY
-from llmtrack.session.series import chats, following, last, numbered
 from llmtrack.session.values import Floats, Objects
 
 IDLE: Final = "idle"
@@ -20,6 +20,7 @@ HIDDEN: Final = "hidden"
 AWAY_FIELDS: Final = ("activity_state", "visibility_state")
 FIELDS: Final = (  # what tells the kinds of events apart
     *AWAY_FIELDS, "chat_session_id", "turn_id", "error", "latency_ms", "step", "tool_calls", "partial",
+    "rating", "feedback",
 )  # fmt: skip
 _NOTHING: Final[Any] = None  # numpy compares with it, whatever its types say
 

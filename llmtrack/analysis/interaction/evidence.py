@@ -8,8 +8,9 @@ from llmtrack.analysis.interaction.attention import Gaps, gaps, pending
 from llmtrack.analysis.interaction.attribution import Taken, attribute
 from llmtrack.analysis.interaction.events import Rows
 from llmtrack.analysis.interaction.pairing import Pairs, pairs
-from llmtrack.session.batch import Ints
-from llmtrack.session.cleaning import Cleaned
+from llmtrack.analysis.interaction.ratings import thumbs
+from llmtrack.session.cleaning.batch import Ints
+from llmtrack.session.cleaning.clean import Cleaned
 
 
 class Evidence:
@@ -43,6 +44,11 @@ class Evidence:
     def taken(self) -> Taken:
         """Copies and selections, with the answers they belong to."""
         return attribute(self.rows)
+
+    @cached_property
+    def thumbs(self) -> Ints:
+        """For each answer its thumb: 1, -1, or 0 for none."""
+        return thumbs(self.rows)
 
     @property
     def with_texts(self) -> bool:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from llmtrack.analysis.interaction.events import Rows, given
-from llmtrack.session.batch import Ints
+from llmtrack.session.cleaning.batch import Ints
 
 
 class Pairs(NamedTuple):

@@ -12,9 +12,9 @@ from llmtrack.analysis.interaction.attention import waiting_ms
 from llmtrack.analysis.interaction.attribution import counted
 from llmtrack.analysis.interaction.events import Rows, at, first_fitting, given, total
 from llmtrack.analysis.interaction.evidence import Evidence
-from llmtrack.session.answers import LATENCY
-from llmtrack.session.batch import Bools, Ints
-from llmtrack.session.cleaning import Cleaned
+from llmtrack.session.cleaning.answers import LATENCY
+from llmtrack.session.cleaning.batch import Bools, Ints
+from llmtrack.session.cleaning.clean import Cleaned
 from llmtrack.session.schema import CLICK, COPY, SCROLL
 from llmtrack.session.values import Floats, Objects
 
@@ -35,16 +35,49 @@ def sessions(found: Evidence) -> dict[str, Any]:
     scroll_max_px, scroll_total_px, scroll_reversals, scroll_depth (0 to 1, NaN where no page height is known);
     prompts, responses (answers that did not fail), partials (of these, those that are not whole), errors (turns in
     which a call failed, also one that was repeated), unanswered, chats, copies, clicks; latency_p50_ms (NaN
-    without any); idle (bool); exit_reason (one of EXIT_REASONS).
+    without any); idle (bool); exit_reason (one of EXIT_REASONS); left_after (answers with nothing asked after them,
+    in sessions that are over) of answers_over; rated_responses and up_responses (answers with a thumb, with one up).
 
     What was read with TEXT_FIELDS gives also: selections (without those that were then copied), answer_copies and
     answer_selections (those of both that belong to an answer), copied_responses, words_out, active_long_s, reasks,
-    prompts_with_predecessor.
+    prompts_with_predecessor, texts_out (answers whose text is stored).
     """
     rows, cleaned = found.rows, found.cleaned
-    columns = {**cleaned.sessions, **_counts(found), **_time(found), **_scroll(rows, cleaned)}
+    of_answers = answers(found, rows.session, len(cleaned))
+    columns = {**cleaned.sessions, **_counts(found), **of_answers, **_time(found), **_scroll(rows, cleaned)}
     columns["exit_reason"] = _exit_reason(found)
     return columns | (_from_texts(found) if found.with_texts else {})
+
+
+def answers(found: Evidence, key: Ints, count: int) -> dict[str, Any]:
+    """The numbers of `sessions` that belong to prompts and answers, of each of `count` keys.
+
+    `key`: one of these for each event that is a prompt or a response. That something was asked again belongs to the
+    answer before.
+    """
+    rows = found.rows
+    last = _last_answers(found)
+    then, still = rows.next(rows.prompt)[last] >= 0, found.cleaned.sessions["open"][rows.session[last]]
+    masks = {
+        "prompts": np.flatnonzero(rows.prompt),
+        "responses": np.flatnonzero(rows.answer),
+        "partials": np.flatnonzero(rows.partial),
+        "errors": np.flatnonzero(_failed_turns(found)),
+        "unanswered": np.flatnonzero(rows.prompt & (found.response < 0)),
+        "rated_responses": np.flatnonzero(found.thumbs != 0),
+        "up_responses": np.flatnonzero(found.thumbs > 0),
+        "left_after": last[~then & ~still],
+        "answers_over": last[then | ~still],
+    }
+    columns = {name: np.bincount(key[at], minlength=count) for name, at in masks.items()}
+    return columns | (_texts_of_answers(found, key, count) if found.with_texts else {})
+
+
+def _last_answers(found: Evidence) -> Ints:
+    """The answer that each turn ended with, where it did not fail."""
+    rows = found.rows
+    last = np.append(found.response[rows.prompt], np.flatnonzero(rows.response & (found.pairs.prompt < 0)))
+    return last[at(rows.answer, last)]
 
 
 def _per_session(rows: Rows, mask: Bools, count: int) -> Ints:
@@ -59,11 +92,6 @@ def _counts(found: Evidence) -> dict[str, Any]:
     latency = rows.field(LATENCY)
     known = rows.answer & ~np.isnan(latency)
     return {
-        "prompts": _per_session(rows, rows.prompt, count),
-        "responses": _per_session(rows, rows.answer, count),
-        "partials": _per_session(rows, rows.partial, count),
-        "errors": _per_session(rows, _failed_turns(found), count),
-        "unanswered": _per_session(rows, rows.prompt & (found.response < 0), count),
         "chats": np.bincount(spoken, minlength=count),
         "copies": _per_session(rows, rows.kind(COPY), count),
         "clicks": _per_session(rows, rows.kind(CLICK), count),
@@ -152,27 +180,39 @@ def _last_row(rows: Rows, mask: Bools, count: int) -> Ints:
 
 def _from_texts(found: Evidence) -> dict[str, Any]:
     rows, taken, silences, count = found.rows, found.taken, found.gaps, len(found.cleaned)
-    copies, selections = (np.where(rows.answer, each, 0) for each in counted(taken, len(rows)))
-    text = rows.field("text")
-    words = np.zeros(len(rows))
-    answers = np.flatnonzero(rows.answer)
-    words[answers] = [len(value.split()) if value else 0 for value in text[answers]]
-    long_ms = total(rows.session[silences.row], silences.active_long_ms(words), count)
-    previous, again = _reasks(rows, text)
+    long_ms = total(rows.session[silences.row], silences.active_long_ms(_words(rows)), count)
     return {
         "selections": np.bincount(rows.session[np.unique(taken.row[~taken.copy])], minlength=count),
-        "answer_copies": np.bincount(rows.session, copies, minlength=count).astype(np.int64),
-        "answer_selections": np.bincount(rows.session, selections, minlength=count).astype(np.int64),
-        "copied_responses": _per_session(rows, copies > 0, count),
-        "words_out": total(rows.session[answers], words[answers], count).astype(np.int64),
         "active_long_s": long_ms / 1000,
-        "reasks": np.bincount(rows.session[again], minlength=count),
-        "prompts_with_predecessor": np.bincount(rows.session[previous], minlength=count),
     }
 
 
+def _texts_of_answers(found: Evidence, key: Ints, count: int) -> dict[str, Any]:
+    rows, replies = found.rows, np.flatnonzero(found.rows.answer)
+    of = key[replies]
+    copies, selections = (each[replies] for each in counted(found.taken, len(rows)))
+    before, again = _reasks(rows, rows.field("text"))
+    return {
+        "answer_copies": np.bincount(of, copies, minlength=count).astype(np.int64),
+        "answer_selections": np.bincount(of, selections, minlength=count).astype(np.int64),
+        "copied_responses": np.bincount(of[copies > 0], minlength=count),
+        "texts_out": np.bincount(of[given(rows.field("text")[replies])], minlength=count),
+        "words_out": np.bincount(of, _words(rows)[replies], minlength=count).astype(np.int64),
+        "reasks": np.bincount(key[again], minlength=count),
+        "prompts_with_predecessor": np.bincount(key[before], minlength=count),
+    }
+
+
+def _words(rows: Rows) -> Floats:
+    """The words of each answer, 0 for all other events."""
+    words = np.zeros(len(rows))
+    replies = np.flatnonzero(rows.answer)
+    words[replies] = [len(value.split()) if value else 0 for value in rows.field("text")[replies]]
+    return words
+
+
 def _reasks(rows: Rows, text: Any) -> tuple[Ints, Ints]:
-    """Prompts that have a predecessor in their chat, and those of them that ask the same again soon.
+    """Prompts that have a successor in their chat, and those of them after which the same was asked again soon.
 
     Where one of the two texts is not stored nobody can tell: such a prompt is in neither.
     """
@@ -184,7 +224,7 @@ def _reasks(rows: Rows, text: Any) -> tuple[Ints, Ints]:
     before, after = prompts[:-1][follows], prompts[1:][follows]
     soon = rows.t[after] - rows.t[before] <= REASK_MS
     alike = [similarity(text[a], text[b]) >= REASK_SIMILARITY for a, b in zip(before[soon], after[soon], strict=True)]
-    return after, after[soon][np.array(alike, dtype=bool)]
+    return before, before[soon][np.array(alike, dtype=bool)]
 
 
 def similarity(one: str | None, other: str | None) -> float:

@@ -14,7 +14,7 @@ from typing import Any, Literal, NamedTuple
 from llmtrack.analysis.interaction.events import at
 from llmtrack.analysis.interaction.evidence import Evidence
 from llmtrack.errors import LlmtrackError
-from llmtrack.session.cleaning import Visit
+from llmtrack.session.cleaning.clean import Visit
 from llmtrack.session.schema import ACTIVITY, IDLE_AFTER_S
 
 LONG_S = 2.0  # a silence longer than this has a name

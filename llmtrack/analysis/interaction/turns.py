@@ -10,8 +10,8 @@ from llmtrack.analysis.interaction import events
 from llmtrack.analysis.interaction.attribution import counted
 from llmtrack.analysis.interaction.events import Rows, at, first_fitting, given, total
 from llmtrack.analysis.interaction.evidence import Evidence
-from llmtrack.session.answers import LATENCY
-from llmtrack.session.batch import Bools, Ints
+from llmtrack.session.cleaning.answers import LATENCY
+from llmtrack.session.cleaning.batch import Bools, Ints
 from llmtrack.session.values import Floats, Objects
 
 FIELDS: Final = events.FIELDS
@@ -21,13 +21,13 @@ TEXT_FIELDS: Final = (*FIELDS, "text", "selected_text", "model")
 def table(found: Evidence) -> dict[str, Any]:
     """A row a prompt, answered or not, and a row a response whose prompt is not there; by session and time.
 
-    session (from 0), turn (1… within the session; 0 without a prompt), chat_session_id, turn_id, prompt_t, response_t
-    (epoch ms, NaN when missing), waited_s (each time that it was asked), latency_ms, answered, error, partial (bool),
-    attempts (times that it was answered, or tried), steps (calls of tools on the way), reading_s (active time from its
-    responses to the next prompt or the end), first_action_s (from an answer to the next event of the person) with
-    first_action_censored (nothing came before the next prompt or the end, which is what first_action_s then measures),
-    next ("prompt", "new_chat": a prompt in another chat, "left", or "open": the session still is), idle_first (went
-    away before the next prompt or the end).
+    session (from 0), event (the row of its prompt, or response), turn (1… within the session; 0 without a prompt),
+    chat_session_id, turn_id, prompt_t, response_t (epoch ms, NaN when missing), waited_s (each time that it was asked),
+    latency_ms, answered, error, partial (bool), rating ("up", "down" or None), attempts (times that it was answered, or
+    tried), steps (calls of tools on the way), reading_s (active time from its responses to the next prompt or the end),
+    first_action_s (from an answer to the next event of the person) with first_action_censored (nothing came before the
+    next prompt or the end, which is what first_action_s then measures), next ("prompt", "new_chat": a prompt in another
+    chat, "left", or "open": the session still is), idle_first (went away before the next prompt or the end).
 
     What was read with TEXT_FIELDS gives also prompt, answer (text or None), model, copies, selections (that belong to
     the answer), copied (bool). Needs FIELDS.
@@ -43,7 +43,8 @@ def table(found: Evidence) -> dict[str, Any]:
     prompt, reply, anchor = prompt[order], reply[order], anchor[order]
     last = np.where(reply >= 0, reply, prompt)  # what came next, came after this
 
-    columns: dict[str, Any] = {"session": rows.session[anchor], "turn": _numbered(rows, prompt, anchor)}
+    columns: dict[str, Any] = {"session": rows.session[anchor], "event": anchor}
+    columns["turn"] = _numbered(rows, prompt, anchor)
     for key in ("chat_session_id", "turn_id"):
         values = rows.field(key)
         columns[key] = np.where(given(values[anchor]), values[anchor], values[last])
@@ -53,6 +54,7 @@ def table(found: Evidence) -> dict[str, Any]:
     columns["answered"] = answered = at(rows.answer, reply)
     columns["error"] = at(rows.error, reply)
     columns["partial"] = at(rows.partial, reply)
+    columns["rating"] = np.array([None, "up", "down"], dtype=object)[np.append(found.thumbs, 0)[reply]]
     step = rows.call & ~rows.response & given(rows.field("tool_calls"))
     columns["attempts"] = np.where(prompt >= 0, _of_turn(found, rows.call & ~step)[prompt], 1)
     columns["steps"] = np.where(prompt >= 0, _of_turn(found, step)[prompt], 0)

@@ -6,16 +6,14 @@ import than a report takes to compute. The tests check every function against th
 
 from llmtrack.analysis.stats.bootstrap import compare_bootstrap, percentile_interval
 from llmtrack.analysis.stats.compare import Difference, compare
-from llmtrack.analysis.stats.division import div
 from llmtrack.analysis.stats.multiple import benjamini_hochberg, holm
 from llmtrack.analysis.stats.permutation import permutation_test
 from llmtrack.analysis.stats.power import mde
-from llmtrack.analysis.stats.pseudo import pseudo_observations
 from llmtrack.analysis.stats.quantile import bootstrap_quantile, quantile
-from llmtrack.analysis.stats.ratio import Interval, Ratio, ratio
+from llmtrack.analysis.stats.ratio import Interval, Ratio, div, ratio
 from llmtrack.analysis.stats.shares import share_difference, share_interval, wilson
 from llmtrack.analysis.stats.srm import srm_p
-from llmtrack.analysis.stats.survival import bootstrap_km_median, km_median
+from llmtrack.analysis.stats.survival import bootstrap_km_median, km_median, pseudo_observations
 from llmtrack.analysis.stats.tails import Winsorised, winsorise
 from llmtrack.analysis.stats.verdict import Good, verdict
 

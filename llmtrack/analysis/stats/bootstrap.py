@@ -9,8 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from llmtrack.analysis.stats.compare import Difference
-from llmtrack.analysis.stats.division import div
-from llmtrack.analysis.stats.ratio import NO_INTERVAL, Interval
+from llmtrack.analysis.stats.ratio import NO_INTERVAL, Interval, div
 
 Floats = npt.NDArray[np.float64]
 

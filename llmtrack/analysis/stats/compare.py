@@ -7,8 +7,7 @@ from typing import NamedTuple
 
 from scipy import special
 
-from llmtrack.analysis.stats.division import div
-from llmtrack.analysis.stats.ratio import NO_INTERVAL, Interval, Ratio
+from llmtrack.analysis.stats.ratio import NO_INTERVAL, Interval, Ratio, div
 
 
 class Difference(NamedTuple):

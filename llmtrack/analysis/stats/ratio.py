@@ -9,7 +9,14 @@ import numpy as np
 import numpy.typing as npt
 from scipy import special
 
-from llmtrack.analysis.stats.division import div
+
+def div(numerator: float, denominator: float) -> float:
+    """The quotient, or NaN (no number, shown as a dash) when nothing was there to divide by: decided here, once.
+
+    >>> div(1, 4), div(0, 0), div(3, 0)
+    (0.25, nan, nan)
+    """
+    return numerator / denominator if denominator else math.nan
 
 
 class Interval(NamedTuple):

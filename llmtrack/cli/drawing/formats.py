@@ -134,7 +134,7 @@ def as_markdown(rows: Iterable[Mapping[str, Any]], columns: Sequence[Column]) ->
     lines = [
         [_escaped(column.title) for column in columns],
         ["---:" if column.right else "---" for column in columns],
-        *([_escaped(_shown(column, row)) for column in columns] for row in rows),
+        *([_escaped(_shown(column, row, _lines)) for column in columns] for row in rows),
     ]
     return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
 
@@ -147,10 +147,14 @@ def _cell(value: Any) -> Any:
     return f"'{text}" if text.startswith(_FORMULA) else text
 
 
-def _shown(column: Column, row: Mapping[str, Any]) -> str:
+def _shown(column: Column, row: Mapping[str, Any], kept: Callable[[object], str] = line) -> str:
     value = row.get(column.key)
     missing = value is None or value == "" or (isinstance(value, float) and math.isnan(value))
-    return "-" if missing else line(column.show(value))
+    return "-" if missing else kept(column.show(value))
+
+
+def _lines(text: object) -> str:
+    return "\n".join(line(each) for each in safe(text).strip().split("\n"))
 
 
 def _escaped(text: str) -> str:

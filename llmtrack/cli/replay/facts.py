@@ -15,7 +15,7 @@ from llmtrack.session.schema import ACTIVITY, CLICK, COPY, MODEL_RESPONSE, NEW_C
 from llmtrack.session.values import text
 
 if TYPE_CHECKING:
-    from llmtrack.session.cleaning import Visit
+    from llmtrack.session.cleaning.clean import Visit
 
 UNKNOWN = "unknown"
 _FAILED = "failed answer"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Self
 
 from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
@@ -30,18 +30,81 @@ _STYLES = {
 }
 LABEL = 8  # columns of the header's labels, and at least of the times
 READABLE = 100  # columns of a text: longer lines are hard to read
+THEME = Theme({"markdown.code": "cyan", "markdown.h1": "bold underline"})
 _TICK_S = 0.1
 
 
+class Drawing:
+    """A session in pieces that rich can render: what is known about it, its events, how it ended."""
+
+    def __init__(self, length_s: float, *, terminal: bool) -> None:
+        self.length_s = length_s
+        self.terminal = terminal
+        self.width = max(LABEL, len(clock(length_s)))
+
+    def facts(self, rows: Iterable[tuple[str, str]]) -> Iterator[RenderableType]:
+        """What is known about the session as a whole, a label and a value a row."""
+        for label, value in rows:
+            yield self._row(Text(f"{label:>{self.width}}", "dim"), Text(line(value)))
+        yield Text()
+
+    def moment(self, moment: Moment, sentence: Sentence, *, first: bool = False) -> Iterator[RenderableType]:
+        """An event, after the silence that it ended; what somebody wrote stands below it."""
+        if moment.silence:
+            yield self.silence(moment.silence)
+        if moment.event["type"] == PROMPT and not first:
+            yield Text()  # a new turn
+        style = "bold red" if sentence.failed else _STYLES.get(moment.event["type"], "")
+        text = Text(sentence.text, style)
+        if sentence.detail:
+            text.append(f"  {sentence.detail}", "dim not bold")
+        yield self._row(Text(f"{clock(moment.at_s):>{self.width}}", "dim"), text)
+        if sentence.body:
+            rendered = moment.event["type"] == MODEL_RESPONSE and not sentence.failed
+            yield _Quote(self._body(sentence.body, rendered), self.width + 2, Style.parse(style))
+
+    def silence(self, silence: Silence) -> RenderableType:
+        """A stretch without events, by its name."""
+        return self._row(Text(" " * self.width), Text(f"⋯ {silence.kind} {duration(silence.seconds)}", "dim italic"))
+
+    def end(self, how: str, spent: str, silence: Silence | None) -> Iterator[RenderableType]:
+        """How the session ended, and where its time went."""
+        if silence:
+            yield self.silence(silence)
+        yield self._row(Text(f"{clock(self.length_s):>{self.width}}", "dim"), Text(how, "bold"))
+        if spent:
+            yield self.remark(spent)
+
+    def remark(self, text: str) -> RenderableType:
+        """A line of the replay's own."""
+        return self._row(Text(" " * self.width), Text(line(text), "dim"))
+
+    def _row(self, label: Text, text: Text) -> RenderableType:
+        if not self.terminal:
+            return Text.assemble(label, "  ", text, end="")
+        row = Table.grid(padding=(0, 2, 0, 0))
+        row.add_column(no_wrap=True)
+        row.add_column(overflow="fold")
+        row.add_row(label, text)
+        return row
+
+    def _body(self, text: str, rendered: bool) -> RenderableType:
+        if rendered and self.terminal:
+            from llmtrack.cli.replay.markdown import Answer
+
+            return Answer(text)
+        return Text(text, overflow="fold")
+
+
 class Screen:
-    """Where a replay is drawn. `live` shows the position in the session below it, while it plays."""
+    """Where a replay is printed. `live` shows the position in the session below it, while it plays."""
 
     def __init__(self, console: Console, length_s: float, speed: float = 1.0, *, live: bool = False) -> None:
         self.console = console
-        self.console.push_theme(Theme({"markdown.code": "cyan", "markdown.h1": "bold underline"}))
+        self.console.push_theme(THEME)
+        self.drawing = Drawing(length_s, terminal=console.is_terminal)
         self.length_s = length_s
         self.speed = speed
-        self.width = max(LABEL, len(clock(length_s)))
         self.talked = False
         self.at_s = 0.0
         self.live = Live(console=console, auto_refresh=False, transient=True) if live else None
@@ -56,69 +119,34 @@ class Screen:
             self.live.stop()
 
     def facts(self, rows: Iterable[tuple[str, str]]) -> None:
-        """What is known about the session as a whole, a label and a value a row."""
-        for label, value in rows:
-            self._row(Text(f"{label:>{self.width}}", "dim"), Text(line(value)))
-        self.console.print()
+        """What is known about the session as a whole."""
+        self._print(self.drawing.facts(rows))
 
     def moment(self, moment: Moment, sentence: Sentence) -> None:
-        """An event, after the silence that it ended; what somebody wrote stands below it."""
-        if moment.silence:
-            self.silence(moment.silence)
-        if moment.event["type"] == PROMPT and self.talked:
-            self.console.print()  # a new turn
+        """An event."""
+        self._print(self.drawing.moment(moment, sentence, first=not self.talked))
         self.talked = True
-        style = "bold red" if sentence.failed else _STYLES.get(moment.event["type"], "")
-        text = Text(sentence.text, style)
-        if sentence.detail:
-            text.append(f"  {sentence.detail}", "dim not bold")
-        self._row(Text(f"{clock(moment.at_s):>{self.width}}", "dim"), text)
-        if sentence.body:
-            rendered = moment.event["type"] == MODEL_RESPONSE and not sentence.failed
-            self.console.print(_Quote(self._body(sentence.body, rendered), self.width + 2, Style.parse(style)))
-
         self.position(moment.at_s)
-
-    def silence(self, silence: Silence) -> None:
-        """A stretch without events, by its name."""
-        self._row(Text(" " * self.width), Text(f"⋯ {silence.kind} {duration(silence.seconds)}", "dim italic"))
 
     def end(self, how: str, spent: str, silence: Silence | None) -> None:
         """How the session ended, and where its time went."""
-        if silence:
-            self.silence(silence)
-        self._row(Text(f"{clock(self.length_s):>{self.width}}", "dim"), Text(how, "bold"))
-        if spent:
-            self.remark(spent)
+        self._print(self.drawing.end(how, spent, silence))
 
     def remark(self, text: str) -> None:
         """A line of the replay's own."""
-        self._row(Text(" " * self.width), Text(line(text), "dim"))
+        self._print([self.drawing.remark(text)])
 
     def position(self, at_s: float) -> None:
         """Where in the session we are, on a last line that leaves no trace."""
         self.at_s = at_s
         if self.live:
             pace = f"  {self.speed:g}x" if self.speed != 1 else ""
-            shown = f"{clock(at_s):>{self.width}}  of {clock(self.length_s)}{pace}  Ctrl-C ends"
+            shown = f"{clock(at_s):>{self.drawing.width}}  of {clock(self.length_s)}{pace}  Ctrl-C ends"
             self.live.update(Text(shown, "dim", no_wrap=True, overflow="ellipsis"), refresh=True)
 
-    def _row(self, label: Text, text: Text) -> None:
-        if not self.console.is_terminal:
-            self.console.print(Text.assemble(label, "  ", text, end=""))
-            return
-        row = Table.grid(padding=(0, 2, 0, 0))
-        row.add_column(no_wrap=True)
-        row.add_column(overflow="fold")
-        row.add_row(label, text)
-        self.console.print(row)
-
-    def _body(self, text: str, rendered: bool) -> RenderableType:
-        if rendered and self.console.is_terminal:
-            from llmtrack.cli.replay.markdown import Answer
-
-            return Answer(text, hyperlinks=False, code_theme="ansi_dark")
-        return Text(text, overflow="fold")
+    def _print(self, pieces: Iterable[RenderableType]) -> None:
+        for piece in pieces:
+            self.console.print(piece)
 
 
 class _Quote:

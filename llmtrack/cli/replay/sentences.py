@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -67,7 +68,7 @@ def tell(events: Sequence[Event], environment: Data | None = None) -> list[Sente
     for event in events:
         data = event["data"]
         sentence = _SENTENCES.get(event["type"], _other)(event, data, told)
-        sentences.append(sentence._replace(text=line(sentence.text), body=safe(sentence.body).strip()))
+        sentences.append(sentence._replace(text=line(sentence.text), body=_body(sentence.body)))
         told.idle = is_idle(event) or (told.idle and event["type"] == MODEL_RESPONSE)
         told.arrived = True
         told.chat = _word(data, "chat_session_id") or told.chat
@@ -75,6 +76,11 @@ def tell(events: Sequence[Event], environment: Data | None = None) -> list[Sente
             texts = told.prompts if event["type"] == PROMPT else told.answers
             texts.append(_Text(data.get("turn_id"), Shown(_word(data, "text"))))
     return sentences
+
+
+def _body(text: str) -> str:
+    """The words as they were written: empty lines around them go, the indentation of the first one stays."""
+    return re.sub(r"\A(?:[^\S\n]*\n)+", "", safe(text)).rstrip()
 
 
 def quoted(text: object) -> str:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from llmtrack.analysis.interaction.timeline import Moment
     from llmtrack.cli.options import Output
     from llmtrack.cli.replay.plain import Screen
-    from llmtrack.session.cleaning import Visit
+    from llmtrack.session.cleaning.clean import Visit
 
 COLUMNS = (
     Column("at_s", "time", clock, right=True),

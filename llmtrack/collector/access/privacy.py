@@ -13,7 +13,8 @@ from llmtrack.session.claim import Claim
 from llmtrack.session.pseudonym import session_pseudonym
 from llmtrack.session.schema import ACTIVITY, CLICK, MODEL_RESPONSE, NAVIGATION, SCROLL, VISIBILITY
 from llmtrack.store.database.chats import Chats
-from llmtrack.store.database.sessions import Appended, Document
+from llmtrack.store.database.driver import Document
+from llmtrack.store.database.sessions import Appended
 from llmtrack.store.spool.durable import DurableStore
 
 HASH_DIGITS: Final = 16  # hexadecimal, as in `export --redact`

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from llmtrack.collector.models.client import Messages
-from llmtrack.store.database.sessions import Document
+from llmtrack.store.database.driver import Document
 
 MAX_MESSAGES = 40  # of the chat's earlier turns
 MAX_CHARACTERS = 60_000

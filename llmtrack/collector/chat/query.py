@@ -29,7 +29,7 @@ from llmtrack.collector.models.client import Model
 from llmtrack.collector.models.reading import Piece
 from llmtrack.config import Group, Settings
 from llmtrack.store.database.chats import Chats
-from llmtrack.store.database.sessions import Document
+from llmtrack.store.database.driver import Document
 from llmtrack.turn.identity import new_turn_id
 from llmtrack.turn.thinking import Said
 

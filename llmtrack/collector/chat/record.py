@@ -12,7 +12,7 @@ from llmtrack.errors import LlmtrackError, NotTheirs, StoreUnavailable, UnknownS
 from llmtrack.session.claim import Claim
 from llmtrack.session.schema import MODEL_RESPONSE, PROMPT, is_session_id, storable, well_formed
 from llmtrack.store.database.chats import Chats
-from llmtrack.store.database.sessions import Document
+from llmtrack.store.database.driver import Document
 
 TURNS_READ = 50
 SHOWN_ID = 80  # characters of an id in a notice

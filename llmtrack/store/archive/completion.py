@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Final
 
 from llmtrack.errors import LlmtrackError
 from llmtrack.session.tally import Broken
 from llmtrack.store.archive.deletion import delete_unchanged
-from llmtrack.store.archive.folder import LOCK, Folder, Step, nothing
+from llmtrack.store.archive.folder import Folder, Step, nothing
 from llmtrack.store.archive.lease import CLOCK_S, Lease
 from llmtrack.store.archive.manifest import Manifest
-from llmtrack.store.archive.part import (
-    damage,
-    rows,
-)
+from llmtrack.store.archive.part import damage, rows
+from llmtrack.store.archive.unknown import OURS, refuse_unknown, unnamed
 from llmtrack.store.database.sessions import Store
 from llmtrack.store.sources.source import MANIFEST
-
-OURS: Final = re.compile(r"month=[\d-]+/[._]{0,2}part-[^/]+\.(parquet|ids)(\.writing)?")
 
 
 @dataclass
@@ -43,8 +37,11 @@ class Moved:
     seconds: float = 0.0
 
 
-def tidy(folder: Folder, moved: Moved, now: datetime) -> None:
-    """Remove what killed runs left: files that no manifest names. Files that are not llmtrack's are left and noted."""
+def tidy(store: Store, folder: Folder, moved: Moved, now: datetime) -> None:
+    """Remove what killed runs left. Files that are not llmtrack's are left and noted.
+
+    Raises LlmtrackError when there are parts of which nobody knows whether they hold the only copy of sessions.
+    """
     manifest = Manifest(folder)
     latest = manifest.latest()
     if latest is not None and (latest - now).total_seconds() > CLOCK_S:
@@ -52,12 +49,11 @@ def tidy(folder: Folder, moved: Moved, now: datetime) -> None:
             f"{folder.at(MANIFEST)!r} was last written at {latest:%Y-%m-%d %H:%M} UTC, which is in the future.",
             "Set this machine's clock; nothing was moved.",
         )
-    named = {MANIFEST, LOCK} | manifest.files
-    for path in folder.files():
-        if path not in named:
-            if OURS.fullmatch(path):
-                folder.remove(path)
-            (moved.cleaned if OURS.fullmatch(path) else moved.foreign).append(path)
+    refuse_unknown(store, folder, manifest)
+    for path in unnamed(folder, manifest):
+        if OURS.fullmatch(path):
+            folder.remove(path)
+        (moved.cleaned if OURS.fullmatch(path) else moved.foreign).append(path)
 
 
 def complete(

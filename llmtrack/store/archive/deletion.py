@@ -20,7 +20,8 @@ from llmtrack.store.archive.folder import Step, nothing
 from llmtrack.store.archive.lease import Lease
 from llmtrack.store.archive.part import Row
 from llmtrack.store.database.continuation import ARCHIVED, split
-from llmtrack.store.database.sessions import Store, reachable
+from llmtrack.store.database.driver import reachable
+from llmtrack.store.database.sessions import Store
 
 CHUNK: Final = 500  # documents deleted with one call, or
 CHUNK_BYTES: Final = 4 * 1024 * 1024

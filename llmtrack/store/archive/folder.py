@@ -18,6 +18,7 @@ from llmtrack.errors import LlmtrackError, UsageError
 Step = Callable[[str], None]  # called after every step of a run with its name; tests stop the process there
 
 WRITING = ".writing"  # ends the name of a file that is not whole yet
+UNKNOWN = "_unknown/"  # where files are put that hold sessions and that no manifest names
 LOCK = ".lock"
 
 
@@ -47,6 +48,7 @@ class Folder(ABC):
 
     def __init__(self, name: str, filesystem: fs.FileSystem, root: str) -> None:
         self.name = name
+        self.verified: dict[str, tuple[str, Any]] = {}  # path: the SHA-256 it had, and a stamp of the file by then
         self._fs = filesystem
         self._root = root
 
@@ -65,6 +67,20 @@ class Folder(ABC):
         with self.possible(path, "read"):
             found = self._fs.get_file_info(self._at(path))
         return int(found.size) if found.is_file else None
+
+    def stamp(self, path: str) -> tuple[int | None, int | None]:
+        """What differs when a file was written to: its size (None: it is not there) and when that was."""
+        with self.possible(path, "read"):
+            found = self._fs.get_file_info(self._at(path))
+        return found.size, found.mtime_ns
+
+    def set_aside(self, path: str) -> str:
+        """Move a file to where nothing reads it; its new path."""
+        to = f"{UNKNOWN}{path}"
+        with self.possible(path, "move"):
+            self._fs.create_dir(self._at(to).rpartition("/")[0], recursive=True)
+            self._fs.move(self._at(path), self._at(to))
+        return to
 
     def files(self) -> list[str]:
         """The paths of all files, sorted."""
@@ -132,6 +148,18 @@ class LocalFolder(Folder):
     def exists(self) -> bool:
         return self.path.is_dir()
 
+    def _at(self, path: str) -> str:
+        """A link may lead out of the archive, into another one perhaps: none is followed."""
+        whole = self.path / path
+        for each in (whole, *whole.parents) if ".." not in whole.relative_to(self.path).parts else ():
+            if each == self.path:
+                return str(whole)
+            if each.is_symlink():
+                raise LlmtrackError(
+                    f"{str(each)!r} is a link, and an archive holds none.", "Put the file itself there, or mount it."
+                )
+        raise LlmtrackError(f"{path!r} is no path inside {self.name!r}.", "Nothing was read and nothing was changed.")
+
     def check(self) -> None:
         if not (self.path.exists() or self.path.parent.is_dir()):
             raise LlmtrackError(
@@ -148,7 +176,7 @@ class LocalFolder(Folder):
 
     @contextlib.contextmanager
     def write(self, path: str, step: Step = nothing) -> Iterator[Any]:
-        whole = self.path / path
+        whole = Path(self._at(path))
         beside = whole.with_name(f".{whole.name}{WRITING}")
         with self.possible(path, "write"):
             if not whole.parent.is_dir():
@@ -170,7 +198,7 @@ class LocalFolder(Folder):
                 raise
 
     def append(self, path: str, line: bytes) -> None:
-        whole = self.path / path
+        whole = Path(self._at(path))
         new = not whole.exists()
         with self.possible(path, "write"), whole.open("ab+") as file:
             size = file.tell()

@@ -17,18 +17,29 @@ from typing import Any, Final
 from llmtrack.errors import LlmtrackError
 from llmtrack.session.document import Document
 from llmtrack.store.archive.completion import Moved, complete, tidy
-from llmtrack.store.archive.folder import Folder, Step, nothing, open_folder
+from llmtrack.store.archive.folder import UNKNOWN, Folder, Step, nothing, open_folder
 from llmtrack.store.archive.lease import LEASE_S, Lease, check_clock
 from llmtrack.store.archive.manifest import Manifest, Part, Record, State
-from llmtrack.store.archive.part import ROW_GROUP_BYTES, ROW_GROUP_SESSIONS, Row, Writer, open_part, readable, rows
+from llmtrack.store.archive.part import (
+    ROW_GROUP_BYTES,
+    ROW_GROUP_SESSIONS,
+    Row,
+    Writer,
+    open_file,
+    open_part,
+    readable,
+    rows,
+)
 from llmtrack.store.archive.registry import Registry, location
+from llmtrack.store.archive.unknown import unnamed
 from llmtrack.store.archive.verify import open_manifest
 from llmtrack.store.database.codec import COLUMNS
 from llmtrack.store.database.continuation import decode
+from llmtrack.store.database.driver import reachable
 from llmtrack.store.database.forgotten import COLLECTION as FORGOTTEN
 from llmtrack.store.database.forgotten import Forgotten
 from llmtrack.store.database.query import stored_names
-from llmtrack.store.database.sessions import Store, reachable
+from llmtrack.store.database.sessions import Store
 from llmtrack.store.spool.queue import Spool
 
 COLLECTIONS: Final = {"sessions": "session_id", "chats": "_id"}  # and what tells one from the other
@@ -48,6 +59,9 @@ class Receipt:
     database: dict[str, Any] = field(default_factory=dict)
     archives: list[dict[str, Any]] = field(default_factory=list)
     unreached: list[str] = field(default_factory=list)
+    set_aside: list[str] = field(
+        default_factory=list
+    )  # files of archives that nothing reads and that may hold the user
     elsewhere: dict[str, int] = field(default_factory=dict)  # other collections with documents of the user
     erased_elsewhere: bool = False
 
@@ -67,10 +81,21 @@ def archives(store: Store, named: Sequence[Folder]) -> tuple[list[Folder], list[
             folder = reached.get(known["folder"]) or open_folder(known["folder"])
             if Manifest(folder).id == known["_id"]:  # a copy has the same id at another place
                 reached[known["folder"]] = folder
+                reached |= _copies(known)
                 continue
         if known.get("holds_sessions"):
             unreached.append(f"{known['folder']} (last used on {known['host']})")
     return list(reached.values()), unreached
+
+
+def _copies(known: Document) -> dict[str, Folder]:
+    """Where else this archive lies: places at which it was used before, unless it was moved away from there."""
+    found = {}
+    for place in known.get("copies", ()):
+        with contextlib.suppress(LlmtrackError):
+            if Manifest(folder := open_folder(place)).id == known["_id"]:
+                found[place] = folder
+    return found
 
 
 def plan(store: Store, user: str, named: Sequence[Folder]) -> Receipt:
@@ -79,6 +104,7 @@ def plan(store: Store, user: str, named: Sequence[Folder]) -> Receipt:
     receipt = Receipt("dry run", datetime.now(UTC), unreached=unreached)
     receipt.database = {"name": store.database.name} | _counts(store, user)
     receipt.elsewhere = elsewhere(store, user)
+    receipt.set_aside = [path for folder in folders for path in _set_aside(folder, user)]
     for folder in folders:
         found = {state.part: len(_rows_of(folder, state.part, user)) for state in Manifest(folder).parts.values()}
         parts = [{"before": part.sha256, "after": None, "sessions": count} for part, count in found.items() if count]
@@ -109,7 +135,7 @@ def forget(
         for folder in folders:
             held.enter_context(folder.lock())
             registry.check(folder, Manifest(folder))
-            tidy(folder, Moved(), clock())
+            tidy(store, folder, Moved(), clock())
             complete(store, folder, lease, clock, Moved(), step)
         job = _begin(store, user, clock())
         step("noted")
@@ -133,6 +159,7 @@ def forget(
         receipt = Receipt(job["job"], job["started_at"], clock(), unreached=unreached)
         receipt.database = {"name": store.database.name} | {name: job[name] for name in COLLECTIONS}
         receipt.elsewhere, receipt.erased_elsewhere = others, everywhere
+        receipt.set_aside = [path for folder in folders for path in _set_aside(folder, user)]
         receipt.archives = [_erased(folder, job["job"]) for folder in folders]
         if not unreached:  # else the next run is to know what this one did
             with reachable():
@@ -179,6 +206,18 @@ def _query(user: str) -> Document:
     return {"user_id": {"$in": stored_names(user)}}
 
 
+def _set_aside(folder: Folder, user: str) -> list[str]:
+    """The files in `_unknown/` that hold sessions of the user, or cannot be read."""
+    found = []
+    for path in folder.files():
+        if path.startswith(UNKNOWN) and path.endswith(".parquet"):
+            with contextlib.suppress(LlmtrackError), open_file(folder, path) as file, readable(folder, path):
+                if user not in file.read(["user_id"])["user_id"].to_pylist():
+                    continue
+            found.append(folder.at(path))
+    return found
+
+
 def _rows_of(folder: Folder, part: Part, user: str) -> list[int]:
     """The rows of a part, also of those that no longer count, that hold sessions of the user."""
     with open_part(folder, part) as file, readable(folder, part.path):
@@ -213,7 +252,8 @@ def _erase(folder: Folder, user: str, job: str, lease: Lease, registry: Registry
             continue
         lease.renew()
         name = f"month={state.part.month}/part-{clock():%Y%m%dT%H%M%S}-{lease.token[:6]}-f{number}.parquet"
-        part = _without(folder, state, set(erased), name, step)
+        manifest.writing(name, clock())
+        part = _without(folder, state, set(erased), name, step, manifest.id)
         lease.renew(now=True)
         note: Record = {"record": "rewritten", "instead_of": path, "job": job, "before": state.part.sha256}
         note["erased"] = len(set(erased) - state.dropped)
@@ -225,12 +265,12 @@ def _erase(folder: Folder, user: str, job: str, lease: Lease, registry: Registry
             step("old file removed")
 
 
-def _without(folder: Folder, state: State, erased: set[int], path: str, step: Step) -> Part | None:
+def _without(folder: Folder, state: State, erased: set[int], path: str, step: Step, archive_id: str) -> Part | None:
     """A new part with the rows that count and are not erased; None when there are none."""
     left = state.part.sessions - len(state.dropped | erased)
     if not left:
         return None
-    writer = Writer(folder, path, step)
+    writer = Writer(folder, path, step, archive_id=archive_id)
     try:
         kept = (row for row in rows(folder, state.part) if row.number not in state.dropped | erased)
         for group in _row_groups(kept):
@@ -268,7 +308,7 @@ def _prove(store: Store, folders: Sequence[Folder], user: str) -> None:
     left = [f"{count} in {name}" for name, count in _counts(store, user).items() if count]
     for folder in folders:
         manifest = Manifest(folder)
-        left += [path for path in folder.files() if path.startswith("month=") and path not in manifest.files]
+        left += [path for path in unnamed(folder, manifest) if path.startswith("month=")]
         for state in manifest.parts.values():
             if _rows_of(folder, state.part, user):
                 left.append(folder.at(state.part.path))

@@ -16,7 +16,8 @@ from typing import Final, Self
 from pymongo.errors import DuplicateKeyError
 
 from llmtrack.errors import LlmtrackError
-from llmtrack.store.database.sessions import Store, reachable
+from llmtrack.store.database.driver import reachable
+from llmtrack.store.database.sessions import Store
 
 LEASE_S: Final = 300.0
 CLOCK_S: Final = 300.0  # clocks that differ by more are wrong

@@ -1,10 +1,10 @@
 """Moving old sessions out of the database into an archive, in an order that loses none and keeps none twice.
 
-For every part: write it beside, flush, rename, flush the folder; read it again and compare every document with what
-was read; name it in the manifest; delete from the database the documents that are unchanged; note that in the
-manifest. Killed before the manifest names a part, the part is an unknown file, and the next run removes it; killed
-afterwards, the next run finds the part pending and deletes the rest. In between a session is in both places: readers
-read the database first and count it once.
+For every part: note that it is about to be written; write it beside, flush, rename, flush the folder; read it again and
+compare every document with what was read; name it in the manifest; delete from the database the documents that are
+unchanged; note that in the manifest. Killed before the manifest names a part, nothing reads it, and the next run
+removes it; killed afterwards, the next run finds the part pending and deletes the rest. In between a session is in both
+places: readers read the database first and count it once.
 """
 
 from __future__ import annotations
@@ -17,15 +17,13 @@ from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import Final
 
-import bson
 import pyarrow as pa
-from bson.raw_bson import RawBSONDocument
 
 from llmtrack.errors import LlmtrackError
 from llmtrack.session.filters import Filters
 from llmtrack.session.tally import Broken
 from llmtrack.store.archive.completion import Moved, complete, note_deletion, tidy
-from llmtrack.store.archive.deletion import RAW, delete_unchanged
+from llmtrack.store.archive.deletion import delete_unchanged
 from llmtrack.store.archive.folder import Folder, Step, nothing
 from llmtrack.store.archive.lease import LEASE_S, Lease, check_clock
 from llmtrack.store.archive.manifest import Manifest
@@ -40,7 +38,8 @@ from llmtrack.store.archive.part import (
 )
 from llmtrack.store.archive.registry import Registry
 from llmtrack.store.archive.selection import Candidate, Selection
-from llmtrack.store.database.continuation import split
+from llmtrack.store.archive.unknown import refuse_unknown
+from llmtrack.store.archive.versions import continues
 from llmtrack.store.database.sessions import Store
 from llmtrack.store.sources.source import EVERYTHING
 
@@ -88,7 +87,7 @@ def run(
             manifest.begin(clock())
             registry.use(folder, manifest, clock())
             step("begun")
-            tidy(folder, moved := Moved(), clock())
+            tidy(store, folder, moved := Moved(), clock())
             complete(store, folder, lease, clock, moved, step)
             _Run(store, folder, order, lease, registry, clock, step, moved).all(progress)
     step("lease given back")
@@ -115,7 +114,9 @@ def plan(
     began, now, found = time.monotonic(), clock(), Planned()
     check_clock(store, now)
     folder.check()
-    Registry(store).check(folder, Manifest(folder))
+    manifest = Manifest(folder)
+    Registry(store).check(folder, manifest)
+    refuse_unknown(store, folder, manifest)
     selection = Selection(now, now - order.older_than, order.filters)
     for candidate in islice(selection.candidates(store, found.unreadable), order.limit):
         found.sessions += 1
@@ -208,7 +209,8 @@ class _Run:
             return
         if month.writer is None:
             path = f"month={name}/part-{self.clock():%Y%m%dT%H%M%S}-{self.lease.token[:6]}-{self.parts}.parquet"
-            month.writer = Writer(self.folder, path, self.step)
+            self.manifest.writing(path, self.clock())
+            month.writer = Writer(self.folder, path, self.step, archive_id=self.manifest.id)
             self.parts += 1
         before = month.writer.size
         month.writer.add([each.document for each in new], [each.raw for each in new])
@@ -258,7 +260,7 @@ class _Run:
             path, row = known[candidate.session_id]
             if row.raw == candidate.raw:
                 equal.append(Row(len(equal), candidate.raw))
-            elif _continues(candidate.raw, row.raw):
+            elif continues(candidate.raw, row.raw):
                 month.replaces[path].append(row.number)
                 new.append(candidate)
             else:
@@ -278,19 +280,3 @@ class _Run:
             if hits:
                 found |= {hits[row.number]: (path, row) for row in rows(self.folder, state.part, hits)}
         return found
-
-
-def _continues(new: bytes, old: bytes) -> bool:
-    """Whether a document is the same session as an older version of it, with all its events."""
-    documents = [[RawBSONDocument(raw, RAW) for raw in split(raws)] for raws in (new, old)]
-    if documents[0][0].get("_id") != documents[1][0].get("_id"):
-        return False
-    events, before = (
-        [bson.encode({"": event}) for each in parts for event in each.get("events") or ()] for parts in documents
-    )
-    left: dict[bytes, int] = defaultdict(int)
-    for event in events:
-        left[event] += 1
-    for event in before:
-        left[event] -= 1
-    return min(left.values(), default=0) >= 0

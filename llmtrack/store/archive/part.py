@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from llmtrack.errors import LlmtrackError
-from llmtrack.session.batch import TEXTS
+from llmtrack.session.cleaning.batch import TEXTS
 from llmtrack.session.document import Document, start_ms
 from llmtrack.store.archive.folder import Folder, Step, nothing
 from llmtrack.store.archive.manifest import Part, State, ids_path
@@ -25,6 +25,7 @@ ROW_GROUP_BYTES: Final = 32 * 1024 * 1024  # of BSON; what a run holds of a part
 READ_ROWS: Final = 500
 PAGE_BYTES: Final = 32 * 1024 * 1024  # one page a column and row group: zstd finds what sessions have in common
 LEVEL: Final = 9  # of zstd
+ARCHIVE_ID: Final = b"llmtrack.archive"  # in a part's metadata: which archive it belongs to
 
 _IDS: Final = pa.schema([("session_id", pa.string()), ("row", pa.int32()), ("start_time", TIME)])
 _DICTIONARIES: Final = ["session_id", "user_id", "model_group", "experiment_id", "device", "browser", "os"]
@@ -40,7 +41,7 @@ class Row(NamedTuple):
 class Writer:
     """Writes the sessions of one month into a part, row group by row group. Holds hashes and ids, no documents."""
 
-    def __init__(self, folder: Folder, path: str, step: Step = nothing) -> None:
+    def __init__(self, folder: Folder, path: str, step: Step = nothing, *, archive_id: str = "") -> None:
         self.folder, self.path, self._step = folder, path, step
         self.events = 0
         self.hashes: list[bytes] = []
@@ -48,7 +49,7 @@ class Writer:
         self._starts: list[float] = []
         self._closing = contextlib.ExitStack()
         self._sink = _Hashing(self._closing.enter_context(folder.write(path, step)))
-        self._writer = self._closing.enter_context(_parquet(self._sink))
+        self._writer = self._closing.enter_context(_parquet(self._sink, archive_id))
 
     @property
     def size(self) -> int:
@@ -86,7 +87,7 @@ class Writer:
         Raises LlmtrackError when anything differs.
         """
         self._closing.close()
-        ids = _write_ids(self.folder, self.path, self._ids, self._starts, self._step)
+        ids = write_ids(self.folder, self.path, self._ids, self._starts, self._step)
         self._step("index written")
         part = Part(
             path=self.path,
@@ -102,6 +103,8 @@ class Writer:
         if damage(self.folder, part) or self.hashes != [
             hashlib.sha256(row.raw).digest() for row in rows(self.folder, part)
         ]:
+            for path in part.files:  # nothing came of it: its sessions are all in the database
+                self.folder.remove(path)
             raise LlmtrackError(
                 f"{self.folder.at(self.path)!r} does not hold what was written to it.",
                 "Check the disk; nothing of it was deleted from the database.",
@@ -110,11 +113,11 @@ class Writer:
         return part
 
 
-def _parquet(sink: Any) -> pq.ParquetWriter:
+def _parquet(sink: Any, archive_id: str = "") -> pq.ParquetWriter:
     texts = [f"{EVENT}{key}" for key in ("type", "other", *sorted(TEXTS))]
     return pq.ParquetWriter(
         sink,
-        SCHEMA,
+        SCHEMA.with_metadata({ARCHIVE_ID: archive_id}),
         compression="zstd",
         compression_level=LEVEL,
         use_dictionary=[*_DICTIONARIES, *texts],
@@ -150,7 +153,7 @@ class _Hashing:
         """Whoever opened the sink flushes it."""
 
 
-def _write_ids(folder: Folder, path: str, ids: Sequence[str], starts: Sequence[float], step: Step) -> _Hashing:
+def write_ids(folder: Folder, path: str, ids: Sequence[str], starts: Sequence[float], step: Step = nothing) -> _Hashing:
     """Write the index of a part: its ids, sorted, each with its row and its start."""
     us = np.rint(np.array(starts) * 1000).astype(np.int64)
     index = pa.table(
@@ -193,10 +196,29 @@ def starting_with(folder: Folder, state: State, prefix: str) -> Iterator[tuple[s
 
 
 def open_part(folder: Folder, part: Part) -> pq.ParquetFile:
-    """The Parquet file of a part; closing it closes the file. Raises LlmtrackError when it is damaged."""
-    with readable(folder, part.path):
+    """The Parquet file of a part; closing it closes the file.
+
+    Raises LlmtrackError when it is damaged, or not the file that the manifest names.
+    """
+    _must_be_named(folder, part)
+    return open_file(folder, part.path)
+
+
+def _must_be_named(folder: Folder, part: Part) -> None:
+    """Raise LlmtrackError unless the file has the size and the hash that the manifest says; read once for many uses."""
+    known = part.sha256, folder.stamp(part.path)
+    if folder.verified.get(part.path) == known or known[1][0] is None:  # whoever opens it says that it is not there
+        return
+    if wrong := _difference(folder, part.path, part.bytes, part.sha256):
+        raise _damaged(folder, part.path, wrong)
+    folder.verified[part.path] = known
+
+
+def open_file(folder: Folder, path: str) -> pq.ParquetFile:
+    """A Parquet file of which no manifest says how it must be."""
+    with readable(folder, path):
         return pq.ParquetFile(
-            folder.open(part.path),
+            folder.open(path),
             read_dictionary=[f"{EVENT}{key}" for key in ("type", *sorted(TEXTS))],
             page_checksum_verification=True,
             buffer_size=1 << 20,
@@ -210,20 +232,30 @@ def rows(folder: Folder, part: Part, wanted: Iterable[int] | None = None) -> Ite
     if chosen is not None and not chosen:
         return  # opening a file costs more than looking into its index
     with open_part(folder, part) as file:
-        first = 0
-        for group in range(file.num_row_groups):
-            count = file.metadata.row_group(group).num_rows
-            if chosen is None or not chosen.isdisjoint(range(first, first + count)):
-                for row in _group_rows(folder, part, file, group):
-                    if chosen is None or row.number in chosen:
-                        yield row
-            first += count
+        yield from _rows(folder, part.path, file, chosen)
 
 
-def _group_rows(folder: Folder, part: Part, file: pq.ParquetFile, group: int) -> Iterator[Row]:
+def file_rows(folder: Folder, path: str) -> Iterator[Row]:
+    """The rows of a part of which no manifest says how it must be."""
+    with open_file(folder, path) as file:
+        yield from _rows(folder, path, file, None)
+
+
+def _rows(folder: Folder, path: str, file: pq.ParquetFile, chosen: set[int] | None) -> Iterator[Row]:
+    first = 0
+    for group in range(file.num_row_groups):
+        count = file.metadata.row_group(group).num_rows
+        if chosen is None or not chosen.isdisjoint(range(first, first + count)):
+            for row in _group_rows(folder, path, file, group):
+                if chosen is None or row.number in chosen:
+                    yield row
+        first += count
+
+
+def _group_rows(folder: Folder, path: str, file: pq.ParquetFile, group: int) -> Iterator[Row]:
     batches = file.iter_batches(READ_ROWS, [group], ["row", "document"], use_threads=False)
     while True:
-        with readable(folder, part.path):
+        with readable(folder, path):
             batch = next(batches, None)
         if batch is None:
             return
@@ -234,17 +266,22 @@ def damage(folder: Folder, part: Part) -> list[str]:
     """What is wrong with a part's files: nothing when they are what the manifest says."""
     found = []
     for path, size, sha256 in ((part.path, part.bytes, part.sha256), (part.ids, part.ids_bytes, part.ids_sha256)):
-        there = folder.size(path)
-        if there is None:
-            found.append(f"{path}: missing")
-        elif there != size:
-            found.append(f"{path}: {there:,} bytes instead of {size:,}")
-        elif _hashed(folder, path)[1] != sha256:
-            found.append(f"{path}: its content has changed (SHA-256)")
+        if wrong := _difference(folder, path, size, sha256):
+            found.append(f"{path}: {wrong}")
     return found
 
 
-def _hashed(folder: Folder, path: str) -> tuple[int, str]:
+def _difference(folder: Folder, path: str, size: int, sha256: str) -> str:
+    """In what a file is not the one of this size and hash; empty when it is."""
+    there = folder.size(path)
+    if there is None:
+        return "missing"
+    if there != size:
+        return f"{there:,} bytes instead of {size:,}"
+    return "" if hashed(folder, path)[1] == sha256 else "its content has changed (SHA-256)"
+
+
+def hashed(folder: Folder, path: str) -> tuple[int, str]:
     """Bytes and SHA-256 of a file."""
     digest, size = hashlib.sha256(), 0
     with folder.open(path) as file:

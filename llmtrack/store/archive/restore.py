@@ -23,8 +23,9 @@ from llmtrack.store.archive.part import Row, lookup, rows
 from llmtrack.store.archive.verify import open_manifest
 from llmtrack.store.database.codec import COLUMNS
 from llmtrack.store.database.continuation import decode, split
+from llmtrack.store.database.driver import reachable
 from llmtrack.store.database.query import stored_names
-from llmtrack.store.database.sessions import Store, reachable
+from llmtrack.store.database.sessions import Store
 from llmtrack.store.database.whose import refuse_foreign
 from llmtrack.store.sources.source import EVERYTHING
 

@@ -15,8 +15,8 @@ import orjson
 import pyarrow as pa
 from bson.datetime_ms import DatetimeMS
 
-from llmtrack.session.batch import ENVIRONMENT, NAMES, NUMBERS, TEXTS, Batch, Bools, Ints
-from llmtrack.session.columns import Columns
+from llmtrack.session.cleaning.batch import ENVIRONMENT, NAMES, NUMBERS, TEXTS, Batch, Bools, Ints
+from llmtrack.session.cleaning.columns import Columns
 from llmtrack.session.document import Document, device, environment
 from llmtrack.session.ids import name, unnamed
 from llmtrack.session.values import Floats

@@ -19,8 +19,9 @@ from llmtrack.session.times import epoch_ms
 from llmtrack.store.archive.deletion import raw_documents
 from llmtrack.store.database.codec import COLUMNS
 from llmtrack.store.database.continuation import Joiner, joined, part_of
+from llmtrack.store.database.driver import reachable
 from llmtrack.store.database.query import mongo_query
-from llmtrack.store.database.sessions import Store, reachable
+from llmtrack.store.database.sessions import Store
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 

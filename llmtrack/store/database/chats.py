@@ -17,7 +17,8 @@ from typing import Any
 
 from pymongo.errors import DuplicateKeyError
 
-from llmtrack.store.database.sessions import Document, Store, reachable
+from llmtrack.store.database.driver import Document, reachable
+from llmtrack.store.database.sessions import Store
 from llmtrack.store.database.whose import refuse_foreign_chats
 
 MAX_LISTED = 200

@@ -11,7 +11,8 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Final
 
-from llmtrack.store.database.sessions import Store, reachable
+from llmtrack.store.database.driver import reachable
+from llmtrack.store.database.sessions import Store
 
 COLLECTION: Final = "forgotten"
 KEPT_S: Final = 90 * 24 * 3600

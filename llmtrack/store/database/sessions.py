@@ -8,31 +8,26 @@ A document that is full is closed by such an update, too; the session goes on in
 from __future__ import annotations
 
 import contextlib
-import re
 import secrets
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from random import SystemRandom
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 import pymongo
-from pymongo import MongoClient, ReadPreference, WriteConcern
+from pymongo import MongoClient, ReadPreference
 from pymongo.errors import (
-    ConfigurationError,
-    ConnectionFailure,
     DuplicateKeyError,
-    ExecutionTimeout,
-    InvalidURI,
     OperationFailure,
-    PyMongoError,
 )
 
-from llmtrack.errors import LlmtrackError, NeverStored, NotTheirs, StoreUnavailable, UnknownSession, UsageError
+from llmtrack.errors import LlmtrackError, NeverStored, NotTheirs, StoreUnavailable, UnknownSession
 from llmtrack.session.claim import Claim
 from llmtrack.session.schema import SCHEMA_VERSION
 from llmtrack.store.database.change import HEAD, Given, change, closing, last_sign
 from llmtrack.store.database.continuation import ARCHIVED, CONTINUED, PART_BYTES, joined, next_part, part_of
+from llmtrack.store.database.driver import TOO_LARGE, Document, client_for, first_line, journalled, reachable
 from llmtrack.store.database.query import stored_names
 from llmtrack.store.database.whose import refuse_foreign
 
@@ -51,17 +46,9 @@ INDEXES: tuple[tuple[list[tuple[str, int]], bool], ...] = (  # keys, unique
 _ENDED = dict.fromkeys(("rev", "last_t", "start_time"), 1)
 _TRIES = 100
 _chance = SystemRandom()  # leaves the global generator, which a program may have seeded, alone
-_TOO_LARGE = (10334, 17419, 17420)  # the document would have more than 16 MB
 TWICE = "Import that collection into a database of its own (each is kept once), or name another collection."
 OTHER_INDEX = "The database refused: another unique index of the collection does not allow it."
-# The document, or what it would become, is wrong: BadValue, FailedToParse, TypeMismatch, InvalidBSON, PathNotViable,
-# Overflow, ConflictingUpdateOperators, DollarPrefixedFieldName, EmptyFieldName, DottedFieldName
-_NEVER = (2, 9, 14, 15, 22, 28, 40, 52, 56, 57, *_TOO_LARGE)
-_RIGHTS = (13, 18, 8000)  # not authorised, not authenticated, and Atlas's word for both
 _SEVERAL = [("session_id", 1), ("part", 1)]
-
-DatabaseError = PyMongoError  # whatever the driver raises
-Document = dict[str, Any]
 
 
 class Appended(NamedTuple):
@@ -98,18 +85,11 @@ class Store:
         timeout_s: float = 5,
     ) -> None:
         """Connects on first use. Raises UsageError when `uri` is not a MongoDB URI."""
-        try:
-            options: dict[str, Any] = {"tz_aware": True, "tzinfo": UTC, "appname": "llmtrack"}
-            if "serverselectiontimeoutms" not in uri.lower():
-                options["serverSelectionTimeoutMS"] = round(timeout_s * 1000)
-            self.client: MongoClient[Document] = MongoClient(uri, **options)
-        except (InvalidURI, ConfigurationError, ValueError) as error:
-            raise UsageError(f"This is not a MongoDB URI that works: {error}.", "Check MONGODB_URI.") from None
+        self.client: MongoClient[Document] = client_for(uri, timeout_s)
         name = database or self.client.get_default_database(DEFAULT_DATABASE).name
-        # journalled: what was acknowledged survives a killed server
-        journalled = _journalled(self.client.write_concern.document)
+        lasting = journalled(self.client.write_concern.document)
         # what decides a write is read from the primary, whatever the URI prefers; reports read as it says
-        self.database = self.client.get_database(name, write_concern=journalled, read_preference=ReadPreference.PRIMARY)
+        self.database = self.client.get_database(name, write_concern=lasting, read_preference=ReadPreference.PRIMARY)
         self.to_read = self.client[name][collection]
         self.sessions = self.database[collection]
         self.chats = self.database[chats]
@@ -164,7 +144,7 @@ class Store:
                         self.sessions.create_index(keys, unique=unique)
             except DuplicateKeyError as error:
                 where = f"{self.database.name}.{self.sessions.name}"
-                raise LlmtrackError(f"Some session_id stands twice in {where}: {_first_line(error)}.", TWICE) from None
+                raise LlmtrackError(f"Some session_id stands twice in {where}: {first_line(error)}.", TWICE) from None
             except OperationFailure as error:
                 if error.code not in (85, 86):  # an equal index under another name or with other options serves too
                     raise
@@ -287,7 +267,7 @@ class Store:
             except DuplicateKeyError:
                 raise StoreUnavailable(OTHER_INDEX, "Drop it: session_id alone is unique.") from None
             except OperationFailure as error:
-                if error.code in _TOO_LARGE:
+                if error.code in TOO_LARGE:
                     return None
                 raise
 
@@ -334,40 +314,5 @@ class Store:
         return ended
 
 
-def _journalled(given: Document) -> WriteConcern:
-    w = given.get("w", "majority")
-    return WriteConcern(w=w if w != 0 else 1, j=True, wtimeout=given.get("wtimeout"))  # 0: nobody would know of a loss
-
-
 def _now() -> datetime:
     return datetime.now(UTC)
-
-
-def _first_line(error: Exception) -> str:
-    """The driver's words without its timeouts and its whole topology."""
-    return re.split(r" \(configured timeouts|, Timeout: |, full error: |\n", str(error))[0][:200]
-
-
-def within(seconds: float | None) -> contextlib.AbstractContextManager[None]:
-    """All that is asked of the database inside takes so long at most together; then it is StoreUnavailable."""
-    return pymongo.timeout(seconds)
-
-
-@contextlib.contextmanager
-def reachable(*, writing: bool = False) -> Iterator[None]:
-    """Turns a database that does not answer into StoreUnavailable; `writing`: what it can never take, NeverStored."""
-    try:
-        yield
-    except (ConnectionFailure, ExecutionTimeout) as error:
-        raise StoreUnavailable(
-            f"The database does not answer: {_first_line(error)}.", "Check MONGODB_URI and that the server runs."
-        ) from None
-    except OperationFailure as error:
-        if isinstance(error, DuplicateKeyError) or error.code in (85, 86):
-            raise
-        if writing and error.code in _NEVER:
-            raise NeverStored(f"The database will not store this: {_first_line(error)}.") from None
-        rights = "Check the user and its rights in MONGODB_URI." if error.code in _RIGHTS else ""
-        raise StoreUnavailable(f"The database refused: {_first_line(error)}.", rights) from None
-    except PyMongoError as error:
-        raise LlmtrackError(f"The database could not do it: {_first_line(error)}.") from None

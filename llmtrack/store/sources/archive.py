@@ -15,8 +15,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from llmtrack.errors import UsageError
-from llmtrack.session.batch import ENVIRONMENT, NAMES, NUMBERS, Batch, Bools
-from llmtrack.session.columns import Columns
+from llmtrack.session.cleaning.batch import ENVIRONMENT, NAMES, NUMBERS, Batch, Bools
+from llmtrack.session.cleaning.columns import Columns
 from llmtrack.session.document import BOT, UNKNOWN, Document, Head
 from llmtrack.session.filters import Filters
 from llmtrack.session.ids import name

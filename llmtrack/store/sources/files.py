@@ -9,15 +9,16 @@ from typing import IO, Any
 import bson
 
 from llmtrack.errors import LlmtrackError
-from llmtrack.session.batch import Batch
-from llmtrack.session.columns import Columns
+from llmtrack.session.cleaning.batch import Batch
+from llmtrack.session.cleaning.columns import Columns
 from llmtrack.session.document import Document, Head
 from llmtrack.session.filters import Filters
 from llmtrack.session.ids import name
 from llmtrack.session.tally import Broken
 from llmtrack.store.database.codec import WHOLE
 from llmtrack.store.database.continuation import split
-from llmtrack.store.database.sessions import Store, reachable
+from llmtrack.store.database.driver import reachable
+from llmtrack.store.database.sessions import Store
 from llmtrack.store.sources.documents import Found, Unreadable, read_documents
 from llmtrack.store.sources.presets import as_sessions
 from llmtrack.store.sources.presets.preset import Preset

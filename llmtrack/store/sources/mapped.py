@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from llmtrack.session.document import Document
 from llmtrack.session.ids import name
+from llmtrack.session.ratings import thumb
 from llmtrack.session.schema import MODEL_RESPONSE, PROMPT
 from llmtrack.session.values import number, text
 from llmtrack.store.sources.documents import Found, Unreadable
-from llmtrack.store.sources.messages import MODEL, PERSON, Items, Message, at, converted, first, moment, text_of, thumb
+from llmtrack.store.sources.messages import MODEL, PERSON, Items, Message, at, converted, first, moment, text_of
 from llmtrack.store.sources.presets import named
 from llmtrack.store.sources.presets.preset import Preset
 

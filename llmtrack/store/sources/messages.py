@@ -7,7 +7,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final, NamedTuple
 
 from llmtrack.session.document import Document
-from llmtrack.session.ids import name
 from llmtrack.session.schema import MODEL_RESPONSE, PROMPT
 from llmtrack.session.times import epoch_ms
 from llmtrack.store.sources.documents import Found, Unreadable
@@ -16,8 +15,6 @@ PERSON: Final = "person"
 MODEL: Final = "model"
 GAP_S: Final = 30 * 60  # a pause this long begins another visit
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_THUMBS: Final = {"thumbsup": "up", "thumbsdown": "down", "up": "up", "down": "down", "1": "up", "-1": "down"}
-_THUMBS_OF: Final = {"positive": "up", "negative": "down", "good": "up", "bad": "down", "true": "up", "false": "down"}
 
 
 class Message(NamedTuple):
@@ -151,14 +148,6 @@ def text_of(content: Any) -> str:
     if isinstance(content, list):
         return "\n".join(filter(None, map(text_of, content)))
     return ""
-
-
-def thumb(value: Any) -> str | None:
-    """A rating as up or down; None when it is neither."""
-    if isinstance(value, dict):
-        value = value.get("rating")
-    said = (name(value) or "").strip().lower().replace("_", "")
-    return (_THUMBS | _THUMBS_OF).get(said)
 
 
 def at(document: Any, path: str) -> Any:

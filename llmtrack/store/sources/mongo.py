@@ -10,15 +10,16 @@ import bson
 from bson.codec_options import CodecOptions
 from bson.errors import BSONError
 
-from llmtrack.session.batch import NAMES, Batch
-from llmtrack.session.columns import Columns, has_twins
+from llmtrack.session.cleaning.batch import NAMES, Batch
+from llmtrack.session.cleaning.columns import Columns, has_twins
 from llmtrack.session.document import SHORTEST_ID, Document, Head, unusable
 from llmtrack.session.filters import Filters
 from llmtrack.session.tally import Broken
 from llmtrack.store.database.codec import COLUMNS, WHOLE
 from llmtrack.store.database.continuation import CONTINUED, part_of, split
+from llmtrack.store.database.driver import reachable
 from llmtrack.store.database.query import LAST_CHARACTER, is_exact, mongo_query, stored_names
-from llmtrack.store.database.sessions import Store, reachable
+from llmtrack.store.database.sessions import Store
 from llmtrack.store.sources.source import BATCH_EVENTS, BATCH_SESSIONS, EVERYTHING, Source, head, newest
 
 _HEAD: Final = dict.fromkeys(("session_id", "start_time", "part", *NAMES, "environment.device", "environment.bot"), 1)

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
-from llmtrack.session.batch import Batch, Bools, select
+from llmtrack.session.cleaning.batch import Batch, Bools, select
 from llmtrack.session.document import Document, Head
 from llmtrack.session.filters import Filters
 from llmtrack.session.ids import name

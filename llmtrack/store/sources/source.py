@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any, Final, Self
 
-from llmtrack.session.batch import Batch
+from llmtrack.session.cleaning.batch import Batch
 from llmtrack.session.document import Document, Head, start_ms, unusable
 from llmtrack.session.filters import Filters
 from llmtrack.session.ids import name

@@ -21,8 +21,9 @@ from llmtrack.errors import LlmtrackError, NeverStored, StoreUnavailable, Unknow
 from llmtrack.session.claim import Claim
 from llmtrack.session.document import Document
 from llmtrack.store.database.change import Given
+from llmtrack.store.database.driver import DatabaseError, within
 from llmtrack.store.database.forgotten import Forgotten
-from llmtrack.store.database.sessions import DatabaseError, Store, within
+from llmtrack.store.database.sessions import Store
 from llmtrack.store.spool.queue import START, Damaged, Record, Spool
 
 HOLD_S: Final = (1.0, 60.0)  # a session that was refused waits so long, then twice as long, up to this

@@ -13,7 +13,8 @@ from typing import Final, TypeVar
 from llmtrack.errors import StoreUnavailable, UnknownSession
 from llmtrack.session.claim import Claim
 from llmtrack.session.document import Document
-from llmtrack.store.database.sessions import Appended, Store, within
+from llmtrack.store.database.driver import within
+from llmtrack.store.database.sessions import Appended, Store
 from llmtrack.store.spool.drain import STARTS_S, Drain
 from llmtrack.store.spool.queue import APPEND, START, Spool
 

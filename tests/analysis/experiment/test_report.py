@@ -29,7 +29,8 @@ def session(user: str, group: str, **numbers: object) -> dict[str, object]:
         "away_s": 25.0, "scroll_max_px": 100.0, "scroll_depth": 0.5, "prompts": 1, "responses": 1,
         "partials": 0, "errors": 0,
         "unanswered": 0, "chats": 1, "answer_copies": 0, "copied_responses": 0, "answer_selections": 0, "reasks": 0,
-        "prompts_with_predecessor": 0, "idle": False, "exit_reason": "after_reading",
+        "prompts_with_predecessor": 0, "rated_responses": 0, "up_responses": 0, "idle": False,
+        "exit_reason": "after_reading",
     }  # fmt: skip
     return quiet | numbers
 
@@ -54,12 +55,18 @@ def random_sessions(seed: int = 0, users: int = 300, copied: float = 0.0, slower
         responses=responses,
         errors=errors,
         partials=0,
+        words_out=responses * 40,
+        texts_out=responses,
+        left_after=np.minimum(responses, 1),
+        answers_over=responses,
         answer_copies=copies,
         copied_responses=copies,
         prompts_with_predecessor=np.maximum(prompts - 1, 0),
         reasks=rng.binomial(np.maximum(prompts - 1, 0), 0.2),
         duration_s=duration,
         exit_reason=np.where(prompts == 0, "no_prompt", "silent"),
+        rated_responses=responses,
+        up_responses=rng.binomial(responses, 0.7),
     )
 
 

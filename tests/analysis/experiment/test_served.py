@@ -6,13 +6,14 @@ import random
 
 import pytest
 
-from llmtrack.analysis.health import Check, Health
+from llmtrack.analysis.health.report import Health
+from llmtrack.analysis.health.result import Check
 from tests.analysis.running import run
 from tests.analysis.visits import Document, cleaned, in_batches, samples, turn, visit
 
 
 def health(*documents: Document, by: str = "model_group") -> Check | None:
-    checks = run(Health(by=by), cleaned(documents, Health.fields)).checks
+    checks = run(Health(by=by), cleaned(documents, Health().fields)).checks
     return next((each for each in checks if each.check == "model_changes"), None)
 
 
@@ -81,8 +82,8 @@ def test_an_answer_that_failed_was_given_by_no_model() -> None:
 def test_the_order_of_documents_and_batches_is_nothing() -> None:
     documents = answers("x" * 90 + "y" * 90)
     random.Random(7).shuffle(documents)
-    whole = run(Health(), cleaned(documents, Health.fields))
-    assert run(Health(), in_batches(documents, Health.fields, 7)) == whole
+    whole = run(Health(), cleaned(documents, Health().fields))
+    assert run(Health(), in_batches(documents, Health().fields, 7)) == whole
     assert whole.checks[-1].value == 1
 
 

@@ -19,7 +19,7 @@ from llmtrack.analysis.funnel.report import DEFAULT_STEPS, Funnel, aggregate, ma
 from llmtrack.analysis.funnel.result import FunnelResult
 from llmtrack.analysis.stats import holm, wilson
 from llmtrack.errors import UsageError
-from llmtrack.session.cleaning import Cleaned
+from llmtrack.session.cleaning.clean import Cleaned
 from tests.analysis.funnel.reference import Event, furthest
 from tests.analysis.running import run
 from tests.analysis.visits import cleaned, visit

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llmtrack.analysis.interaction import Interaction
-from llmtrack.session.cleaning import one
+from llmtrack.session.cleaning.clean import one
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 START_MS = 1_795_000_000_000

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from llmtrack.analysis.frames import table
 from llmtrack.analysis.interaction import Interaction, summary, turns
-from llmtrack.session.cleaning import Cleaned, clean
-from llmtrack.session.columns import Columns
+from llmtrack.session.cleaning.clean import Cleaned, clean
+from llmtrack.session.cleaning.columns import Columns
 
 CASES = sorted((Path(__file__).parents[2] / "data" / "definitions").glob("*.json"))
 FIELDS = dict.fromkeys((*summary.TEXT_FIELDS, *turns.TEXT_FIELDS))

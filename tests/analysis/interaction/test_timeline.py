@@ -11,7 +11,7 @@ from llmtrack.analysis.interaction import Interaction, timeline
 from llmtrack.analysis.interaction.timeline import Silence
 from llmtrack.errors import LlmtrackError
 from llmtrack.sample import visits as sample
-from llmtrack.session.cleaning import Visit, one
+from llmtrack.session.cleaning.clean import Visit, one
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 START_MS = 1_795_000_000_000

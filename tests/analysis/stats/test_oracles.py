@@ -19,7 +19,7 @@ from statsmodels.stats.proportion import proportion_confint
 from llmtrack.analysis import stats
 from llmtrack.analysis.stats import Interval
 from llmtrack.analysis.stats.bootstrap import user_weights
-from llmtrack.analysis.stats.pseudo import pseudo_observations
+from llmtrack.analysis.stats.survival import pseudo_observations
 
 NAN = math.nan
 EXACT = {"rel": 1e-9, "abs": 1e-12}

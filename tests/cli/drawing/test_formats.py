@@ -40,8 +40,8 @@ DOCUMENT = {"command": "test", "rows": ROWS}
         ("\x1b]8;;https://evil.example\x1b\\link\x1b]8;;\x1b\\", "link"),
         ("\x1b]0;title\x07text", "text"),
         ("\x1bP1$qm\x1b\\dcs", "dcs"),
-        ("\x9b2Jc1", "c1"),
-        ("\x9d0;title\x9cc1 osc", "c1 osc"),
+        ("\x9b2Jc1", "2Jc1"),
+        ("\x9d0;title\x9cc1 osc", "0;titlec1 osc"),
         ("\x1bc\x1b7reset", "reset"),
         ("broken \x1b", "broken "),
         ("unfinished \x1b]0;stays as text", "unfinished ]0;stays as text"),
@@ -115,7 +115,7 @@ def test_any_value_becomes_json() -> None:
 
 def test_markdown_cells_are_text() -> None:
     text = as_markdown([{"name": "a|b <img src=x> [x](y) `c`", "prompt": "1\n2"}], [COLUMNS[0], COLUMNS[3]])
-    assert text == "| name | prompt |\n| --- | --- |\n| a\\|b \\<img src=x\\> \\[x\\](y) \\`c\\` | 1 2 |\n"
+    assert text == "| name | prompt |\n| --- | --- |\n| a\\|b \\<img src=x\\> \\[x\\](y) \\`c\\` | 1<br>2 |\n"
 
 
 def test_a_table_is_whole_where_nobody_sees_its_width(capsys: pytest.CaptureFixture[str]) -> None:

@@ -29,7 +29,7 @@ from llmtrack.cli import main
 from llmtrack.cli.drawing.text import safe
 from llmtrack.cli.replay.plain import Screen, play
 from llmtrack.cli.replay.sentences import tell
-from llmtrack.session.cleaning import one
+from llmtrack.session.cleaning.clean import one
 from llmtrack.store.database.sessions import Store
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)

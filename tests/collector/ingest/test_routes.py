@@ -127,9 +127,9 @@ SENDERS = st.sampled_from(["/api/session/event", "/api/session/end", "start agai
 SENDINGS = st.lists(st.tuples(SENDERS, st.integers(1, 25), st.integers(0, 14)), min_size=1, max_size=5)
 
 
-@hypothesis_settings(max_examples=1000, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@hypothesis_settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(SENDINGS, st.randoms(use_true_random=False))
-def test_a_thousand_interleavings_of_batches_retries_beacons_and_spools_store_each_n_once(
+def test_interleavings_of_batches_retries_beacons_and_spools_store_each_n_once(
     client: FlaskClient, store: Store, sendings: list[tuple[str, int, int]], chance: Random
 ) -> None:
     secret = {"secret": "0123456789abcdef"}

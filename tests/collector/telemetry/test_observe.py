@@ -288,7 +288,7 @@ def test_ready_means_able_to_store_and_alive_does_not(
 
 def test_a_store_that_refuses_is_not_ready(settings: Settings, store: Store, serve: Callable[[Flask], str]) -> None:
     class Refusing(Store):
-        def ping(self, timeout_s: float | None = None) -> None:
+        def probe(self) -> None:
             raise StoreUnavailable("The database refused: user ann at db.example.", "Check.")
 
     assert settings.mongodb_uri

@@ -12,11 +12,13 @@ import tempfile
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
 
 from llmtrack.errors import LlmtrackError, StoreUnavailable, UsageError
+from llmtrack.store.archive import manifest
 from llmtrack.store.archive.folder import open_folder
 from llmtrack.store.archive.forget import forget
 from llmtrack.store.archive.manifest import Manifest
@@ -136,7 +138,7 @@ def test_a_damaged_line_of_the_manifest_is_named_and_stops_everything(store: Sto
     flip(folder / "_manifest.jsonl", 0.3)
     store.sessions.insert_many(sessions(2))
     for use in (lambda: archived(folder), lambda: move(store, folder), lambda: verify(open_folder(str(folder)))):
-        with pytest.raises(LlmtrackError, match=r"Line 2 of '.*_manifest.jsonl' is damaged"):
+        with pytest.raises(LlmtrackError, match=r"Line \d of '.*_manifest.jsonl' is damaged"):
             use()
     assert store.sessions.count_documents({}) == 2
 
@@ -151,28 +153,152 @@ def test_a_line_of_the_manifest_that_was_cut_off_counts_as_not_written(store: St
         assert sorted(archived(folder)) == ["s0", "s1", "s2", "s3"]
     move(store, folder)
     lines = [json.loads(line) for line in manifest.read_bytes().split(b"\n")[:-1]]
-    assert [line["record"] for line in lines] == ["archive", "part", "deleted", "part", "deleted"]
+    assert [line["record"] for line in lines] == ["archive", "writing", "part", "deleted", "writing", "part", "deleted"]
 
 
-def test_files_that_no_manifest_names_are_never_read_and_cleaned(store: Store, folder: Path) -> None:
+def test_files_without_sessions_that_no_manifest_names_are_cleaned(store: Store, folder: Path) -> None:
     store.sessions.insert_many(sessions(4))
     move(store, folder)
     part = the_part(folder)
-    torn = part.with_name("part-20200101T000000-abcdef-0.parquet")
-    torn.write_bytes(part.read_bytes()[:1000])
-    copy = part.with_name("part-20200101T000000-abcdef-1.parquet")
-    copy.write_bytes(part.read_bytes())
     beside = part.with_name(".part-20200101T000000-abcdef-2.parquet.writing")
     beside.write_bytes(b"PAR1")
+    index = part.with_name("_part-20200101T000000-abcdef-2.ids")
+    index.write_bytes(b"")
     mine = folder / "README"
     mine.write_text("not llmtrack's")
-    assert sorted(archived(folder)) == ["s0", "s1", "s2", "s3"]
     moved = move(store, folder)
-    assert (len(moved.cleaned), moved.foreign) == (3, ["README"])
-    assert not torn.exists()
-    assert not copy.exists()
+    assert (len(moved.cleaned), moved.foreign) == (2, ["README"])
     assert not beside.exists()
+    assert not index.exists()
     assert mine.exists()
+
+
+def test_a_part_that_is_not_the_one_of_the_manifest_is_neither_read_nor_restored(store: Store, folder: Path) -> None:
+    other = folder.with_name("other")
+    for place in (folder, other):
+        store.sessions.insert_many(sessions(5))
+        move(store, place)
+    part, theirs = the_part(folder), the_part(other)
+    part.write_bytes(theirs.read_bytes())  # as good as the one that was there, but not that one
+    opened = open_folder(str(folder))
+    source = ArchiveSource(opened)
+    for use in (
+        lambda: list(source.documents()),
+        lambda: list(source.batches()),
+        lambda: list(source.heads()),
+        lambda: restore(store, opened),
+        lambda: forget(store, "user-1"),
+    ):
+        with pytest.raises(LlmtrackError, match=r"is damaged: (its content has changed|.* bytes instead of)"):
+            use()
+    assert store.sessions.count_documents({}) == 0
+
+
+def linked(folder: Path) -> None:
+    """The month of another archive stands in for the own one."""
+    month = next(folder.glob("month=*"))
+    shutil.copytree(month, folder.with_name("other"))
+    shutil.rmtree(month)
+    month.symlink_to(folder.with_name("other"), target_is_directory=True)
+
+
+def linked_part(folder: Path) -> None:
+    part = the_part(folder)
+    part.rename(folder.with_name("part"))
+    part.symlink_to(folder.with_name("part"))
+
+
+@pytest.mark.parametrize("link", [linked, linked_part])
+def test_links_are_not_followed(store: Store, folder: Path, link: Callable[[Path], None]) -> None:
+    store.sessions.insert_many([session(1), session(2)])
+    move(store, folder)
+    link(folder)
+    opened = open_folder(str(folder))
+    for use in (lambda: archived(folder), lambda: forget(store, "user-1"), lambda: restore(store, opened)):
+        with pytest.raises(LlmtrackError, match="is a link, and an archive holds none"):
+            use()
+    assert [path for path in folder.parent.rglob("*part*") if path.is_file() and not path.is_symlink()]
+
+
+PART = {
+    "record": "part",
+    "path": "month=2026-08/part-x.parquet",
+    "sessions": 2,
+    "events": 3,
+    "first_start": 1.0,
+    "last_start": 2.5,
+    "bytes": 10,
+    "sha256": "0" * 64,
+    "ids_bytes": 10,
+    "ids_sha256": "0" * 64,
+    "keep": False,
+    "drops": [],
+}
+FIRST = {"record": "archive", "format": 1, "id": "a"}
+ODD_LINES: dict[str, list[dict[str, Any]]] = {
+    "out of the archive": [FIRST, PART | {"path": "../other/month=2026-08/part-x.parquet"}],
+    "an absolute path": [FIRST, PART | {"path": "/etc/passwd"}],
+    "up out of a month": [FIRST, PART | {"path": "month=2026-08/../../part-x.parquet"}],
+    "no path": [FIRST, PART | {"path": None}],
+    "a path that is a list": [FIRST, PART | {"path": ["month=2026-08/part-x.parquet"]}],
+    "no hash": [FIRST, {key: value for key, value in PART.items() if key != "sha256"}],
+    "sessions below none": [FIRST, PART | {"sessions": -1}],
+    "a start that is no number": [FIRST, PART | {"first_start": "x"}],
+    "a start without end": [FIRST, PART | {"first_start": float("inf")}],
+    "no first line": [PART],
+    "two first lines": [FIRST, FIRST],
+    "another format": [FIRST | {"format": 2}],
+    "an id that is a path": [FIRST | {"id": "../x"}],
+    "no id": [{"record": "archive", "format": 1}],
+    "no record": [{}],
+    "a part twice": [FIRST, PART, PART],
+    "deleted, and never there": [FIRST, {"record": "deleted", "path": PART["path"]}],
+    "instead of nothing": [FIRST, PART | {"record": "rewritten", "instead_of": "x"}],
+    "drops of nothing": [FIRST, PART | {"drops": [{"path": "x", "rows": [1]}]}],
+    "rows that are not there": [FIRST, PART | {"drops": [{"path": PART["path"], "rows": [2]}]}],
+    "rows that are text": [FIRST, PART | {"drops": [{"path": PART["path"], "rows": ["1"]}]}],
+    "drops without rows": [FIRST, PART | {"drops": [{}]}],
+    "drops that are a number": [FIRST, PART | {"drops": 7}],
+    "no time": [FIRST | {"at": None}],
+    "a time without zone": [FIRST | {"at": "2026-01-01T00:00:00"}],
+}
+
+
+@pytest.mark.parametrize("lines", ODD_LINES.values(), ids=ODD_LINES)
+def test_a_manifest_that_cannot_be_is_one_line(folder: Path, lines: list[dict[str, Any]]) -> None:
+    folder.mkdir()
+    (folder / "_manifest.jsonl").write_text("".join(f"{json.dumps(signed(line))}\n" for line in lines))
+    with pytest.raises(LlmtrackError) as raised:
+        Manifest(open_folder(str(folder)))
+    assert "_manifest.jsonl" in raised.value.message
+    assert "\n" not in str(raised.value)
+    assert len(str(raised.value)) < 500
+
+
+def signed(line: dict[str, Any]) -> dict[str, Any]:
+    line = {"at": "2026-01-01T00:00:00Z"} | line
+    return line | {"check": manifest._check(line)}
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"[1]\n",
+        b"7\n",
+        b"null\n",
+        b"\n",
+        b"\xff\xfe\n",
+        b"[" * 100_000 + b"\n",
+        b'{"check": 1}\n',
+        b'{"a": "\\ud800"}\n',
+    ],
+    ids=repr,
+)
+def test_a_manifest_of_something_else_is_one_line(folder: Path, content: bytes) -> None:
+    folder.mkdir()
+    (folder / "_manifest.jsonl").write_bytes(content)
+    with pytest.raises(LlmtrackError, match=r"Line 1 of '.*' is damaged"):
+        Manifest(open_folder(str(folder)))
 
 
 def test_a_disk_that_is_full_is_one_line_and_nothing_is_deleted(store: Store, mongodb_uri: str, folder: Path) -> None:
@@ -260,7 +386,9 @@ def test_an_older_manifest_does_not_cost_the_parts_that_it_does_not_name(store: 
     (folder / "_manifest.jsonl").write_bytes(backup)
     assert any(path.endswith(".parquet") for path in verify(open_folder(str(folder))).unnamed)
     for use in (lambda: move(store, folder), lambda: forget(store, "user-4")):
-        with pytest.raises(LlmtrackError, match=r"is older than the archive: \d of \d lines; it does not name 'month="):
+        with pytest.raises(
+            LlmtrackError, match=r"is older than the archive: \d+ of \d+ lines; it does not name 'month="
+        ):
             use()
     (folder / "_manifest.jsonl").write_bytes(newest)
     move(store, folder)

@@ -21,7 +21,7 @@ from llmtrack.analysis.interaction import summary
 from llmtrack.config import Settings
 from llmtrack.errors import UsageError
 from llmtrack.sample import visits as sample
-from llmtrack.session.cleaning import clean, join
+from llmtrack.session.cleaning.clean import clean, join
 from llmtrack.session.filters import Filters
 from llmtrack.store.archive import part
 from llmtrack.store.archive.folder import open_folder
@@ -234,6 +234,7 @@ def test_one_of_many_sessions_is_found_without_reading_the_others(tmp_path: Path
     folder = open_folder(str(tmp_path / "many"))
     folder.create()
     manifest = Manifest(folder)
+    manifest.begin(NOW)
     ids = [f"user_{number % 997}_{1_790_000_000_000 + number}" for number in range(100_000)]
     for first in range(0, len(ids), 20_000):
         writer = Writer(folder, f"month=2026-09/part-20261001T000000-aaaaaa-{first}.parquet")

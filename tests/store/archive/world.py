@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import random
 import threading
 from collections import Counter
@@ -101,58 +102,71 @@ def move(store: Store, folder: Path, **options: Any) -> Moved:
     return run(store, open_folder(str(folder)), small(**options))
 
 
-class Writers:
-    """Applications that write while sessions are moved; they remember what the database acknowledged."""
+class Visitors:
+    """Applications that write to sessions and start new ones; they remember what the database acknowledged."""
 
-    def __init__(self, uri: str, ids: list[str], seed: int) -> None:
+    def __init__(self, store: Store, ids: list[str], seed: int = 0) -> None:
         self.acknowledged: dict[str, list[int]] = {}
         self.started: set[str] = set()
-        self._uri, self._ids, self._rng = uri, ids, random.Random(seed)
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._write)
+        self._store, self._ids, self._rng, self._mark = store, ids, random.Random(seed), 10
 
-    def _write(self) -> None:
-        with Store(self._uri) as store:
-            mark = 10
-            while not self._stop.wait(0.004):
-                mark += 1
-                session_id = self._rng.choice(self._ids)
-                if mark % 5 == 0:
-                    session_id = f"new{mark}"
-                    store.start({"session_id": session_id, "start_time": datetime.now(UTC)})
-                    self.started.add(session_id)
-                elif self._push(store, session_id, mark):
-                    self.acknowledged.setdefault(session_id, []).append(mark)
+    def act(self) -> Visitors:
+        """Write once; what is known by now."""
+        self._mark += 1
+        session_id = self._rng.choice(self._ids)
+        if self._mark % 5 == 0:
+            session_id = f"new{self._mark}"
+            self._store.start({"session_id": session_id, "start_time": datetime.now(UTC)})
+            self.started.add(session_id)
+        elif self._push(session_id, self._mark):
+            self.acknowledged.setdefault(session_id, []).append(self._mark)
+        return copy.deepcopy(self, {id(self._store): self._store})
 
-    def _push(self, store: Store, session_id: str, mark: int) -> bool:
-        document = store.sessions.find_one({"session_id": session_id}, {"rev": 1, "end_time": 1})
+    def _push(self, session_id: str, mark: int) -> bool:
+        document = self._store.sessions.find_one({"session_id": session_id}, {"rev": 1, "end_time": 1})
         if document is None:
             return False
         t = round(document["end_time"].timestamp() * 1000) if document.get("end_time") else 1_790_000_000_000
         event = {"t": t, "type": "late", "data": {"mark": mark}}
         if "rev" not in document:  # another writer, that knows nothing of rev
-            return bool(store.sessions.update_one({"_id": document["_id"]}, {"$push": {"events": event}}).matched_count)
+            pushed = self._store.sessions.update_one({"_id": document["_id"]}, {"$push": {"events": event}})
+            return pushed.matched_count > 0
         try:
-            return store.append(session_id, [{**event, "n": mark}]).accepted == 1
+            return self._store.append(session_id, [{**event, "n": mark}]).accepted == 1
         except UnknownSession:
             return False
 
-    def __enter__(self) -> Writers:
+
+class Writers:
+    """Visitors who write in a thread of their own while sessions are moved."""
+
+    def __init__(self, uri: str, ids: list[str], seed: int) -> None:
+        self._store = Store(uri)
+        self.visitors = Visitors(self._store, ids, seed)
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._write)
+
+    def _write(self) -> None:
+        while not self._stop.wait(0.004):
+            self.visitors.act()
+
+    def __enter__(self) -> Visitors:
         self._thread.start()
-        return self
+        return self.visitors
 
     def __exit__(self, *_: object) -> None:
         self._stop.set()
         self._thread.join()
+        self._store.close()
 
 
-def check_all_there(store: Store, folder: Path, expected: set[str], writers: Writers | None = None) -> None:
+def check_all_there(store: Store, folder: Path, expected: set[str], visitors: Visitors | None = None) -> None:
     """Every session is in one place, and no acknowledged event is lost."""
     here, there = list(raw(store)), archived(folder)
     assert sorted(here + there) == sorted(expected)
-    if writers:
+    if visitors:
         documents = {**{d["session_id"]: d for d in MongoSource(store, "").documents()}}
         documents |= {d["session_id"]: d for d in ArchiveSource(open_folder(str(folder))).documents()}
-        for session_id, marks in writers.acknowledged.items():
+        for session_id, marks in visitors.acknowledged.items():
             found = [e["data"]["mark"] for e in documents[session_id]["events"] if e["type"] == "late"]
             assert sorted(found) == sorted(marks), session_id

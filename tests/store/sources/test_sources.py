@@ -22,7 +22,7 @@ from llmtrack.analysis.frames import frames, table
 from llmtrack.analysis.interaction import Interaction, summary, turns
 from llmtrack.config import Settings, load_settings
 from llmtrack.errors import UsageError
-from llmtrack.session.cleaning import Cleaned, clean, join
+from llmtrack.session.cleaning.clean import Cleaned, clean, join
 from llmtrack.store.database.sessions import Store
 from llmtrack.store.sources.mongo import MongoSource
 from llmtrack.store.sources.open import Filters, Source, open_source

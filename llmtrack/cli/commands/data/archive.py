@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -65,6 +66,9 @@ def archive(
         bool, typer.Option("--skip-if-running", help="Exit with 0 when another run is at work.")
     ] = False,
     verify: Annotated[bool, typer.Option("--verify", help="Move nothing; read the whole archive again.")] = False,
+    adopt: Annotated[
+        bool, typer.Option("--adopt", help="Move nothing; name parts that the manifest lost, or set them aside.")
+    ] = False,
     database: Database = None,
     yes: Yes = False,
 ) -> None:
@@ -85,6 +89,10 @@ def archive(
     folder = open_folder(to)
     if verify:
         _verify(folder, output)
+        return
+    if adopt:
+        with open_store(load_settings(), database) as store:
+            _adopt(store, folder, output)
         return
     if older_than is None:
         raise UsageError("Nothing says how old sessions must be.", "Give --older-than 90d, or --verify.")
@@ -196,6 +204,22 @@ def _plan(store: Store, folder: Folder, order: Order, output: Output) -> None:
     would = f"Would move {many(found.sessions, 'session')} ({many(found.events, 'event')}, {documents}{months})"
     tell(document, f"{would} in about {duration(found.seconds)}.", output)
     _remarks([], found.unreadable, [], output.quiet)
+
+
+def _adopt(store: Store, folder: Folder, output: Output) -> None:
+    from llmtrack.store.archive.adopt import adopt
+
+    done = adopt(store, folder)
+    document = {"command": "archive", "folder": folder.name, "adopt": True, **asdict(done)}
+    said = f"Adopted {many(len(done.parts), 'part')} with {many(done.sessions, 'session')}"
+    aside = f"; set aside {many(len(done.set_aside), 'file')}" if done.set_aside else ""
+    tell(document, f"{said}{aside}.", output)
+    for named in done.set_aside:
+        note(f"not read, or all of it is in the archive: {folder.at(named)}", output.quiet)
+    for session_id in done.conflicts[:SHOWN]:
+        note(f"{session_id}: the archive holds another session with this id, and counts that one.", output.quiet)
+    if done.set_aside or done.conflicts:
+        raise typer.Exit(3)
 
 
 def _verify(folder: Folder, output: Output) -> None:

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Annotated
 
@@ -76,7 +77,7 @@ def export(
 
     Example: llmtrack export turns --last 7d --out turns.parquet
     """
-    from llmtrack.analysis.export.tables import Export, choose
+    from llmtrack.analysis.export.tables import Export, choose, rows_of
 
     kind = _format(format, out)
     chosen = choose(table, [name.strip() for name in columns.split(",")] if columns is not None else None)
@@ -86,7 +87,9 @@ def export(
     with reading(scope) as sessions:
         hidden = _redactor(sessions.settings) if redact else None
         with _target(kind, out, force, hidden.columns(chosen) if hidden else chosen) as write:
-            rows, tally = _copy(sessions.parts(report), chosen, hidden, write, quiet)
+            recorded = sessions.source_records(report.looked_for)
+            rows_in = partial(rows_of, table=table.value, recorded=recorded)
+            rows, tally = _copy(sessions.parts(report), rows_in, chosen, hidden, write, quiet)
         remarks(sessions, tally, quiet)
     if out is not None:
         written = many(rows, table.removesuffix("s"))
@@ -143,10 +146,14 @@ def _write(file: IO[bytes], text: str) -> None:
 
 
 def _copy(
-    parts: Iterable[Part], columns: tuple[Column, ...], hidden: Redactor | None, write: Write, quiet: bool
+    parts: Iterable[Part],
+    rows_of: Callable[[Part], pd.DataFrame],
+    columns: tuple[Column, ...],
+    hidden: Redactor | None,
+    write: Write,
+    quiet: bool,
 ) -> tuple[int, Tally]:
     """All rows, part by part; how many they are, and what was counted on the way."""
-    from llmtrack.analysis.export.tables import rows_of
     from llmtrack.session.tally import total
 
     count, tallies = 0, []

@@ -75,7 +75,7 @@ def forget(
     if output.out:
         write(as_json(document) + "\n", output.out)
     left = bool(receipt.elsewhere) and not everywhere
-    proof = "" if dry_run or receipt.unreached or left else " Nothing is left."
+    proof = "" if dry_run or receipt.unreached or receipt.set_aside or left else " Nothing is left."
     said = f"{'Would erase' if dry_run else 'Erased'} {_what(receipt)}{_there(receipt) if everywhere else ''}.{proof}"
     tell(document, said, replace(output, out=None))
     for name in receipt.unreached:
@@ -85,7 +85,12 @@ def forget(
             f"Other collections hold the user's id{_there(receipt)}. Erase there as well with --everywhere.",
             output.quiet,
         )
-    if receipt.unreached or (left and not dry_run):
+    for name in receipt.set_aside:
+        note(
+            f"Holds the user, or cannot be read: {name}. Nothing reads it; delete it when you need it no more.",
+            output.quiet,
+        )
+    if receipt.unreached or receipt.set_aside or (left and not dry_run):
         raise typer.Exit(3)
 
 
@@ -108,6 +113,7 @@ def _together(receipts: list[Receipt]) -> Receipt:
         first.finished_at = other.finished_at
         for name in ("sessions", "chats"):
             first.database[name] += other.database[name]
+        first.set_aside = sorted({*first.set_aside, *other.set_aside})
         first.elsewhere = dict(Counter(first.elsewhere) + Counter(other.elsewhere))
         for mine, theirs in zip(first.archives, other.archives, strict=True):
             mine["sessions"] += theirs["sessions"]

@@ -13,7 +13,7 @@ from llmtrack.cli.options import Output, Scope, shared
 
 if TYPE_CHECKING:
     from llmtrack.analysis.interaction.timeline import Moment
-    from llmtrack.session.cleaning import Visit
+    from llmtrack.session.cleaning.clean import Visit
 
 
 @shared
@@ -43,7 +43,7 @@ def replay(
     from llmtrack.cli.replay.choosing import choose
     from llmtrack.cli.replay.show import show
     from llmtrack.config import load_settings
-    from llmtrack.session.cleaning import one
+    from llmtrack.session.cleaning.clean import one
     from llmtrack.store.sources.open import open_source
 
     now = scope.now

@@ -64,7 +64,7 @@ def sessions(
     with reading(scope) as asked:
         found, matched = _listed(asked, sort, limit)
         table, tally = _summaries(found)
-        rows = _rows(table, sort, limit)
+        rows = _rows(_told(table, asked, tally), sort, limit)
         for row, short in zip(rows, _short_ids(rows, found.source, output.format), strict=True):
             row["id"] = short
         remarks(found, tally, output.quiet)
@@ -120,6 +120,13 @@ def _summaries(sessions: Sessions) -> tuple[dict[str, Any], Tally]:
         parts.append(Interaction(batch).summary())
         tallies.append(Tally.of(batch))
     return {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}, total(tallies)
+
+
+def _told(table: dict[str, Any], asked: Sessions, tally: Tally) -> dict[str, Any]:
+    """The columns that are listed; what the whole source never records is missing."""
+    from llmtrack.analysis.recorded import without_untold
+
+    return without_untold({**table}, asked.recorded(tally.recorded))
 
 
 def _rows(table: Mapping[str, Any], sort: Sort, limit: int) -> list[dict[str, Any]]:

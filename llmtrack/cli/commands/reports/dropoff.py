@@ -9,7 +9,7 @@ import typer
 from llmtrack.cli.drawing.report import show
 from llmtrack.cli.drawing.reports.dropoff import DRAWINGS, Table
 from llmtrack.cli.options import By, Control, Output, Scope, shared
-from llmtrack.cli.reading import reading
+from llmtrack.cli.reading import grouping, reading
 
 
 @shared
@@ -20,7 +20,7 @@ def dropoff(
         Table,
         typer.Option(metavar="NAME", help="Which table csv and markdown hold: turns, exits, idle or latency."),
     ] = Table.turns,
-    by: By = "model_group",
+    by: By = None,
     control: Control = None,
 ) -> None:
     """Show where people stop: turn by turn, why sessions end, when people go idle, and after how slow an answer.
@@ -29,7 +29,8 @@ def dropoff(
 
     Example: llmtrack dropoff --last 30d --control base-7b
     """
-    from llmtrack.analysis.dropoff import Dropoff
+    from llmtrack.analysis.dropoff.report import Dropoff
 
     with reading(scope) as sessions:
+        by = grouping(sessions, by, output)
         show("dropoff", sessions, sessions.run(Dropoff(by=by, control=control)), output, DRAWINGS[table], by=by)

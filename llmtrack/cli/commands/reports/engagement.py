@@ -8,14 +8,14 @@ import typer
 
 from llmtrack.cli.drawing.report import show
 from llmtrack.cli.options import By, Control, Output, Scope, shared
-from llmtrack.cli.reading import reading
+from llmtrack.cli.reading import grouping, reading
 
 
 @shared
 def engagement(
     scope: Scope,
     output: Output,
-    by: By = "model_group",
+    by: By = None,
     control: Control = None,
     primary: Annotated[
         list[str] | None,
@@ -46,12 +46,14 @@ def engagement(
         from llmtrack.cli.drawing.reports.aa import DRAWING as SHUFFLED
 
         with reading(scope) as sessions:
+            by = grouping(sessions, by, output)
             rates = sessions.run(FalsePositives(runs=aa, by=by, seed=seed))
             show("engagement", sessions, rates, output, SHUFFLED)
         return
     from llmtrack.cli.drawing.reports.engagement import DRAWING
 
     named = tuple(name.strip() for each in primary or () for name in each.split(",")) or DEFAULT_PRIMARY
-    report = Engagement(by=by, control=control, primary=named, margin=margin, force=force, seed=seed)
     with reading(scope) as sessions:
+        by = grouping(sessions, by, output)
+        report = Engagement(by=by, control=control, primary=named, margin=margin, force=force, seed=seed)
         show("engagement", sessions, sessions.run(report), output, DRAWING, by=by)

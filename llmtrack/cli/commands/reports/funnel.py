@@ -9,7 +9,7 @@ import typer
 
 from llmtrack.cli.drawing.report import show
 from llmtrack.cli.options import By, Control, Output, Scope, length, shared
-from llmtrack.cli.reading import reading
+from llmtrack.cli.reading import grouping, reading
 
 DEFAULT = "visit, prompt, answer=model_response, engaged=selection|copy, again=prompt"
 
@@ -38,7 +38,7 @@ def funnel(
         list[str] | None,
         typer.Option("--among", metavar="EVENT", help="strict: events that break a chain; default: the steps' types."),
     ] = None,
-    by: By = "model_group",
+    by: By = None,
     control: Control = None,
 ) -> None:
     """Count how many sessions get through a sequence of steps, by model group.
@@ -51,15 +51,16 @@ def funnel(
     from llmtrack.analysis.funnel.report import DEFAULT_STEPS, Funnel
     from llmtrack.cli.drawing.reports.funnel import DRAWING
 
-    report = Funnel(
-        steps=tuple(step or DEFAULT_STEPS),
-        unit=unit,  # type: ignore[arg-type] # checked there
-        order=order,  # type: ignore[arg-type]
-        window_s=(window or timedelta(hours=24)).total_seconds(),
-        exclude=tuple(exclude or ()),
-        among=tuple(among or ()),
-        by=by,  # type: ignore[arg-type]
-        control=control,
-    )
     with reading(scope) as sessions:
+        by = grouping(sessions, by, output)
+        report = Funnel(
+            steps=tuple(step or DEFAULT_STEPS),
+            unit=unit,  # type: ignore[arg-type] # checked there
+            order=order,  # type: ignore[arg-type]
+            window_s=(window or timedelta(hours=24)).total_seconds(),
+            exclude=tuple(exclude or ()),
+            among=tuple(among or ()),
+            by=by,  # type: ignore[arg-type]
+            control=control,
+        )
         show("funnel", sessions, sessions.run(report), output, DRAWING, by=by)

@@ -75,7 +75,7 @@ def _replay(source: str, session_id: str) -> None:
     from llmtrack.cli.options import Output
     from llmtrack.cli.replay.show import show
     from llmtrack.config import load_settings
-    from llmtrack.session.cleaning import one
+    from llmtrack.session.cleaning.clean import one
     from llmtrack.store.sources.open import open_source
 
     with open_source(source, load_settings()) as sessions:

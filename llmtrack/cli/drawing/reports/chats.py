@@ -16,8 +16,8 @@ from llmtrack.cli.drawing.text import line
 if TYPE_CHECKING:
     from rich.text import Text
 
-    from llmtrack.analysis.chats import Bin, ChatsResult
-    from llmtrack.analysis.chats import Group as GroupOfChats
+    from llmtrack.analysis.chats.result import Bin, ChatsResult
+    from llmtrack.analysis.chats.result import Group as GroupOfChats
 
 TITLES = {"turns": "turns", "messages": "messages", "duration_s": "duration", "words": "words"}
 UNITS = {"duration_s": "s"}

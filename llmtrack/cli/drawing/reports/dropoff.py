@@ -18,7 +18,7 @@ from llmtrack.cli.drawing.text import line
 if TYPE_CHECKING:
     from rich.text import Text
 
-    from llmtrack.analysis.dropoff import DropoffResult, Turn
+    from llmtrack.analysis.dropoff.result import DropoffResult, Turn
 
 FEW = 10  # sessions: later turns that fewer reached say little, a terminal does not show them
 NUMBERS = 70  # characters of a turn's row beside its bar
@@ -170,12 +170,18 @@ def _turn(turn: Turn, width: int) -> Sequence[str]:
     counts = (turn.turn, turn.reached, turn.went_on, turn.left, turn.idle, turn.open)
     interval = percents(turn.hazard_ci or NONE)
     bar = "█" * round(width * (turn.remaining or 0))
-    return (*(f"{count:,}" for count in counts), percent(turn.hazard), interval, percent(turn.remaining), bar)
+    return (
+        *("-" if count is None else f"{count:,}" for count in counts),
+        percent(turn.hazard),
+        interval,
+        percent(turn.remaining),
+        bar,
+    )
 
 
 def _exits(found: DropoffResult, width: int) -> Iterator[Text]:
     sessions = {group.group: group.sessions for group in found.groups}
-    reasons = list(dict.fromkeys(each.exit_reason for each in found.exits))
+    reasons = list(dict.fromkeys(each.exit_reason for each in found.exits if each.sessions is not None))
     rows = [
         (
             reason.replace("_", " "),

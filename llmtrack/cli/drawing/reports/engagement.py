@@ -92,7 +92,7 @@ def _metrics(metrics: Iterable[MetricResult], width: int) -> Iterator[Text]:
         Cell("n", optional=2),
         Cell("users", optional=4),
     )
-    ordered = sorted(metrics, key=lambda metric: metric.exploratory)
+    ordered = sorted((each for each in metrics if each.recorded), key=lambda metric: metric.exploratory)
     sections: list[tuple[Text | None, Sequence[Row]]] = []
     for metric, before in zip(ordered, [None, *ordered], strict=False):
         heading = _heading(metric)

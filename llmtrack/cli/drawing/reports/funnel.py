@@ -88,7 +88,7 @@ def _steps(found: FunnelResult, several: str, width: int) -> Iterator[Text]:
                 percent(step.of_previous),
                 duration(step.median_s),
                 duration(step.p90_s),
-                f"{step.reached:,}",
+                "-" if step.reached is None else f"{step.reached:,}",
             )
             for step in group.steps
         ]

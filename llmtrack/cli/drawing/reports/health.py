@@ -16,7 +16,7 @@ from llmtrack.cli.drawing.text import line
 if TYPE_CHECKING:
     from rich.text import Text
 
-    from llmtrack.analysis.health import Check, HealthResult
+    from llmtrack.analysis.health.result import Check, HealthResult
 
 MARKS = {"ok": ("ok", "green"), "warning": ("! warning", "bold yellow"), "failed": ("x FAILED", "bold red")}
 TITLES = {"srm": "split of users", "users_in_several_groups": "several groups"}

@@ -32,6 +32,8 @@ COLUMNS = (
     Column("used", "times used", "{:,}".format, right=True),
     Column("copied", "copied", "{:,}".format, right=True),
     Column("selected", "selected", "{:,}".format, right=True),
+    Column("rated", "rated", "{:,}".format, right=True),
+    Column("up", "thumbs up", "{:,}".format, right=True),
     Column("copy_rate", "copy rate", percent, right=True),
     Column("selection_rate", "selection rate", percent, right=True),
     Column("latency_p50_ms", "median latency", lambda ms: duration(ms / 1000), right=True),
@@ -49,12 +51,12 @@ def lines(found: QueriesResult, width: int) -> Iterator[Text]:
     yield from cleaning(found.excluded, found.repaired)
     if not found.rows:
         return
+    used = found.ranked_by == "use"
     columns = [
         Cell("prompt", right=False),
         Cell("score", style="bold"),
-        *map(Cell, ("95 %", "used", "responses", "users")),
-        Cell("copied", optional=1),
-        Cell("selected", optional=2),
+        *map(Cell, ("95 %", "used" if used else "thumbs up", "responses", "users")),
+        *((Cell("copied", optional=1), Cell("selected", optional=2)) if used else (Cell("rated"),)),
         Cell("latency", optional=3),
     ]
     rows = []
@@ -67,11 +69,10 @@ def lines(found: QueriesResult, width: int) -> Iterator[Text]:
                 prompt,
                 percent(row.score),
                 percents(row.score_ci or NONE),
-                percent(row.rate),
+                percent(row.rate) if used else f"{row.up:,}",
                 f"{row.responses:,}",
                 f"{row.users:,}",
-                f"{row.copied:,}",
-                f"{row.selected:,}",
+                *((_or_none(row.copied), _or_none(row.selected)) if used else (f"{row.rated:,}",)),
                 duration(latency),
             )
         )
@@ -79,10 +80,16 @@ def lines(found: QueriesResult, width: int) -> Iterator[Text]:
     yield from aligned(columns, [(None, rows)], width)
     yield Text()
     usual = f"{percent(found.prior.mean)}, as if each prompt had {_count(found.prior.trials)} usual users besides"
-    yield Text("used: responses with a copy or a selection; latency: median", "dim")
-    yield Text(f"score: users who used an answer, drawn towards the usual {usual}", "dim")
+    if used:
+        yield Text("used: responses with a copy or a selection; latency: median", "dim")
+    what = "users who used an answer" if used else "of the users who gave a thumb, those who gave it up"
+    yield Text(f"score: {what}, drawn towards the usual {usual}", "dim")
     if len(found.rows) < found.prompts:
         yield Text(f"{len(found.rows):,} of {many(found.prompts, 'prompt')}; all with --limit 0", "dim")
+
+
+def _or_none(count: int | None) -> str:
+    return "-" if count is None else f"{count:,}"
 
 
 def _count(trials: float) -> str:

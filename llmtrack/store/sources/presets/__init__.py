@@ -7,7 +7,8 @@ from itertools import chain
 
 from llmtrack.errors import UsageError
 from llmtrack.session.document import Document
-from llmtrack.store.database.sessions import Store, reachable
+from llmtrack.store.database.driver import reachable
+from llmtrack.store.database.sessions import Store
 from llmtrack.store.sources.documents import Found, Unreadable
 from llmtrack.store.sources.messages import Items
 from llmtrack.store.sources.presets.chatgpt import CHATGPT

@@ -7,8 +7,9 @@ from typing import Any
 
 from llmtrack.session.document import Document
 from llmtrack.session.ids import name
+from llmtrack.session.ratings import thumb
 from llmtrack.session.values import number
-from llmtrack.store.sources.messages import MODEL, PERSON, Message, first, moment, text_of, thumb
+from llmtrack.store.sources.messages import MODEL, PERSON, Message, first, moment, text_of
 from llmtrack.store.sources.presets.preset import Preset
 
 _TEXTS = ("messages", "content", "text", "query", "question", "input", "prompt", "output", "answer")

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 from llmtrack.session.document import Document
 from llmtrack.session.ids import name
-from llmtrack.store.sources.messages import MODEL, PERSON, Message, at, first, moment, text_of, thumb
+from llmtrack.session.ratings import thumb
+from llmtrack.store.sources.messages import MODEL, PERSON, Message, at, first, moment, text_of
 from llmtrack.store.sources.presets.preset import Preset
 
 _FIELDS = ("messageId", "conversationId", "user", "parentMessageId", "isCreatedByUser", "text", "content", "model")

@@ -8,7 +8,8 @@ from typing import Any
 
 from llmtrack.session.document import Document
 from llmtrack.session.ids import name
-from llmtrack.store.sources.messages import MODEL, PERSON, Message, at, first, moment, text_of, thumb
+from llmtrack.session.ratings import thumb
+from llmtrack.store.sources.messages import MODEL, PERSON, Message, at, first, moment, text_of
 from llmtrack.store.sources.presets.preset import Preset
 
 _ROLES = {"user": PERSON, "assistant": MODEL}

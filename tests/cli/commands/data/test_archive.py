@@ -161,3 +161,17 @@ def test_what_goes_wrong_is_one_line(run: Run, store: Store, arguments: list[str
     assert message in err
     assert err.count("\n") == 1
     assert store.sessions.count_documents({}) == 2
+
+
+def test_adopt_names_the_parts_of_a_lost_manifest(run: Run, store: Store) -> None:
+    store.sessions.insert_many(sessions(4))
+    run("--to", "a", "--older-than", "90d")
+    Path("a/_manifest.jsonl").unlink()
+    store.sessions.insert_many(sessions(1))
+    code, _, err = run("--to", "a", "--older-than", "90d")
+    assert (code, err.count("\n")) == (1, 1)
+    assert "llmtrack archive --adopt --to a" in err
+    code, out, err = run("--to", "a", "--adopt")
+    assert (code, out, err) == (0, "Adopted 2 parts with 4 sessions.\n", "")
+    code, out, err = run("--to", "a", "--adopt", "--format", "json")
+    assert json.loads(out)["parts"] == []

@@ -23,7 +23,7 @@ CONFIGURED = "".join(
     f'[[experiments.{plan.EXPERIMENT}.groups]]\nname = "{group.name}"\nmodel = "m"\n' for group in plan.GROUPS
 )
 KEYS = {
-    "queries": ["prompts", "responses", "prior", "rows"],
+    "queries": ["prompts", "responses", "ranked_by", "prior", "rows"],
     "dropoff": ["by", "control", "sessions", "users", "groups", "turns", "exits", "idle", "latency", "comparisons"],
     "chats": ["by", "control", "chats", "users", "groups", "comparisons"],
     "health": ["by", "ok", "sessions", "users", "checks", "groups"],

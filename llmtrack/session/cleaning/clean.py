@@ -16,17 +16,18 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from llmtrack.errors import LlmtrackError
-from llmtrack.session.answers import mend
-from llmtrack.session.batch import DATA, Batch, Bools, Ints
-from llmtrack.session.clocks import NEAR_MS, align, start_offset
-from llmtrack.session.columns import Columns, of_kind
+from llmtrack.session.cleaning.answers import mend
+from llmtrack.session.cleaning.batch import DATA, Batch, Bools, Ints
+from llmtrack.session.cleaning.clocks import NEAR_MS, align, start_offset
+from llmtrack.session.cleaning.columns import Columns, of_kind
+from llmtrack.session.cleaning.events import Events
+from llmtrack.session.cleaning.order import settle, sort
+from llmtrack.session.cleaning.repeats import repeats
+from llmtrack.session.cleaning.series import first_and_last
 from llmtrack.session.document import Document, environment, unusable
-from llmtrack.session.events import Events
-from llmtrack.session.order import settle, sort
-from llmtrack.session.repeats import repeats
+from llmtrack.session.recorded import kinds
 from llmtrack.session.rules import PLAIN, Rules
 from llmtrack.session.schema import CHAT, SILENT_AFTER_S
-from llmtrack.session.series import first_and_last
 from llmtrack.session.tally import Broken
 from llmtrack.session.values import Floats
 
@@ -52,7 +53,7 @@ class Cleaned:
     `type_codes` (places in `types`), and in `data` the fields asked for.
 
     `excluded` and `repaired`: what cleaning left out and mended, reason → how many. `unreadable`: documents met on the
-    way that no session could be made of.
+    way that no session could be made of. `recorded`: the kinds of events that were there (session/recorded.py).
     """
 
     sessions: dict[str, Any]
@@ -65,6 +66,7 @@ class Cleaned:
     excluded: dict[str, int]
     repaired: dict[str, int]
     unreadable: Broken = field(default_factory=Broken)
+    recorded: frozenset[str] = frozenset()
 
     def __len__(self) -> int:
         return len(self.sessions["session_id"])
@@ -169,7 +171,16 @@ def clean(batch: Batch, now: datetime, rules: Rules = PLAIN) -> Cleaned:
     }
     pos = batch.pos[events.rows]
     return Cleaned(
-        table, events.session, pos, events.t, events.codes, events.types, data, dict(excluded), dict(repaired)
+        table,
+        events.session,
+        pos,
+        events.t,
+        events.codes,
+        events.types,
+        data,
+        dict(excluded),
+        dict(repaired),
+        recorded=kinds(batch).union(events.types[code] for code in np.unique(events.codes).tolist()),
     )
 
 
@@ -220,6 +231,7 @@ def join(parts: Sequence[Cleaned]) -> Cleaned:
         {key: np.concatenate([part.data[key] for part in parts]) for key in parts[0].data},
         dict(excluded),
         dict(repaired),
+        recorded=frozenset[str]().union(*(part.recorded for part in parts)),
     )
 
 

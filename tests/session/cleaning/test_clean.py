@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from llmtrack.analysis.interaction import Interaction
 from llmtrack.analysis.interaction.summary import TEXT_FIELDS
-from llmtrack.session.cleaning import Visit, clean, one
-from llmtrack.session.columns import Columns
+from llmtrack.session.cleaning.clean import Visit, clean, one
+from llmtrack.session.cleaning.columns import Columns
 from llmtrack.session.rules import Rules
 
 START = 1_790_000_000_000

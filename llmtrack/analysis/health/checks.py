@@ -1,28 +1,21 @@
-"""Can this experiment be trusted: what happened to the data, and whether it happened to all groups alike."""
+"""The checks of the health report, each with its limits and its advice."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 
-from llmtrack.analysis.experiment.population import SRM_P, check
-from llmtrack.analysis.experiment.served import ENOUGH, SLIGHT, changes, served
-from llmtrack.analysis.experiment.users import People, identity, people_of
-from llmtrack.analysis.frames import table
-from llmtrack.analysis.interaction import events as kinds
-from llmtrack.analysis.interaction.events import Rows
-from llmtrack.analysis.parts import Part, compact, merge
-from llmtrack.analysis.result import Comparison, Pair, Result, number
+from llmtrack.analysis.experiment.population import SRM_P
+from llmtrack.analysis.experiment.served import ENOUGH, SLIGHT, changes
+from llmtrack.analysis.experiment.users import People
+from llmtrack.analysis.health.result import Check, GroupShare, Status
+from llmtrack.analysis.parts import Part
+from llmtrack.analysis.recorded import Kinds, told
+from llmtrack.analysis.result import Comparison, number
 from llmtrack.analysis.stats import div
-from llmtrack.session.cleaning import Cleaned
 from llmtrack.session.tally import Tally
 from llmtrack.session.values import Floats
-
-if TYPE_CHECKING:
-    from llmtrack.analysis.report import ReportSettings
 
 DIFFERENT_P: Final = 0.001  # as for SRM: a dozen checks, and chance seldom gets there
 PERMUTATIONS: Final = 10_000  # fewer could not show a p of 0.001 after its correction for several groups
@@ -30,8 +23,6 @@ DIFFERENT: Final = 0.01  # shares nearer than this spoil nothing, however sure t
 NAMED: Final = 6  # models that changed are named up to so many
 SEVERAL_FAILED: Final = 0.05  # of the users
 UNREADABLE_FAILED: Final = 0.01  # of the documents
-
-Status = Literal["ok", "warning", "failed", "unchecked"]
 
 
 class Measure(NamedTuple):
@@ -82,122 +73,15 @@ MEASURES: Final = (
 )  # fmt: skip
 
 
-class GroupShare(NamedTuple):
-    """A group's own number of a check."""
-
-    group: str
-    value: float | None
-    ci: Pair
-    numerator: int
-    denominator: int
-
-
-class Check(NamedTuple):
-    """One check: what was found, where the limit is, and what to do.
-
-    `value` is a share, a `limit` above which it is a warning; p: of the same share in all groups (Holm), for srm of the
-    configured split.
-    """
-
-    check: str
-    status: Status
-    finding: str
-    threshold: str
-    advice: str
-    value: float | None = None
-    limit: float | None = None
-    p: float | None = None
-    groups: tuple[GroupShare, ...] = ()
-
-
-class Seen(NamedTuple):
-    """A group: its visits and users, visits that are open, events per visit; first and last seen in epoch ms."""
-
-    group: str
-    sessions: int
-    users: int
-    open: int
-    events_per_session: float | None
-    events_median: float | None
-    first_seen_ms: float
-    last_seen_ms: float
-
-
-@dataclass(frozen=True, kw_only=True)
-class HealthResult(Result):
-    """Every check, and what was seen of each group."""
-
-    title: ClassVar = "Health"
-    columns: ClassVar = ("check", "status", "finding", "threshold", "advice", "value", "limit", "p")
-
-    sessions: int
-    users: int
-    checks: list[Check]
-    groups: list[Seen]
-
-    @property
-    def failed(self) -> list[Check]:
-        """The checks that failed."""
-        return [check for check in self.checks if check.status == "failed"]
-
-    def records(self) -> Iterator[dict[str, Any]]:
-        """A row a check."""
-        return ({key: getattr(check, key) for key in self.columns} for check in self.checks)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain dicts and lists, as `--format json` prints them after command, source and filters."""
-        return {"ok": not self.failed, **super().to_dict()}
-
-
-@dataclass(frozen=True, kw_only=True)
-class Health:
-    """Whether an experiment can be trusted. Raises UsageError for an unknown grouping."""
-
-    by: str = "model_group"
-
-    fields: ClassVar = (*kinds.FIELDS, "model")
-
-    def __post_init__(self) -> None:
-        check(self.by)
-
-    def pick(self, cleaned: Cleaned) -> Part:
-        """A row a session: the numerators and denominators of MEASURES; and a row a model that answered in it."""
-        rows, sessions = Rows(cleaned), table(cleaned.sessions)
-        over = ~sessions["open"]
-        stored = sessions["events"] + sessions["duplicates"] + sessions["out_of_range"]
-        kept = ["open", "events", "n_gaps", "duplicates", "inversions", "out_of_range", "clock_shifted"]
-        numbers = sessions[kept].assign(
-            endless=over & (sessions["end_estimated"] | sessions["end_ms"].isna()),
-            over=over,
-            sent=sessions["events"] + sessions["n_gaps"],
-            stored=stored,
-            eventful=stored > 0,
-            prompts=np.bincount(rows.session[rows.prompt], minlength=len(sessions)),
-            errors=np.bincount(rows.session[rows.error], minlength=len(sessions)),
-        )
-        return Part(
-            identity(cleaned, self.by).join(compact(numbers)), {"served": compact(served(rows))}, Tally.of(cleaned)
-        )
-
-    def finish(self, parts: Iterable[Part], settings: ReportSettings) -> HealthResult:
-        """Every check on the sessions of all parts."""
-        whole = merge(parts)
-        who = people_of(whole, self.by, None, settings)
-        checks = [
-            _sessions(whole.tally),
-            *([_srm(who), _several(who)] if self.by == "model_group" else []),
-            *(_measured(measure, who) for measure in MEASURES),
-            *([_models(whole, who)] if self.by == "model_group" else []),
-        ]
-        told = {"srm", "srm_unchecked", "users_in_several_groups"}  # as checks
-        return HealthResult(
-            sessions=len(whole.sessions),
-            users=int(who.sessions["user_id"].nunique()),
-            checks=checks,
-            groups=[_seen(who, group) for group in range(len(who.groups))],
-            warnings=[note for note in who.warnings if note.code not in told],
-            tally=whole.tally.with_excluded(who.excluded),
-        )
+def checked(whole: Part, who: People, by: str, recorded: Kinds) -> list[Check]:
+    """Every check of the sessions of `whole`; those of an experiment's groups only when they are what is compared."""
+    of_groups = by == "model_group"
+    return [
+        _sessions(whole.tally),
+        *([_srm(who), _several(who)] if of_groups else []),
+        *(_measured(each, who) if told(each.numerator, recorded) else _untold(each) for each in MEASURES),
+        *([_models(whole, who)] if of_groups else []),
+    ]
 
 
 def _sessions(tally: Tally) -> Check:
@@ -311,6 +195,12 @@ def _measured(measure: Measure, who: People) -> Check:
     )
 
 
+def _untold(measure: Measure) -> Check:
+    """A check of what the source never records."""
+    finding = "never recorded in this source"
+    return Check(measure.check, "unchecked", finding, _threshold(measure), "", None, measure.warn)
+
+
 def _differs(found: Comparison) -> bool:
     """Never from p alone: of three events in all a permutation can make too much."""
     if found.p_adjusted is None or found.difference is None or found.difference_ci is None:
@@ -346,17 +236,3 @@ def _threshold(measure: Measure) -> str:
     worse = "failed" if measure.lossy else "warning"
     limits.append(f"groups differ by {DIFFERENT:.0%} (p under {DIFFERENT_P}): {worse}")
     return "; ".join(limits)
-
-
-def _seen(who: People, group: int) -> Seen:
-    mine = who.sessions[who.arms.arm[who.arms.row] == group]
-    return Seen(
-        group=who.groups[group],
-        sessions=len(mine),
-        users=int(mine["user_id"].nunique()),
-        open=int(mine["open"].sum()),
-        events_per_session=number(float(mine["events"].mean())),
-        events_median=number(float(mine["events"].median())),
-        first_seen_ms=float(mine["start_ms"].min()),
-        last_seen_ms=float(mine["start_ms"].max()),
-    )

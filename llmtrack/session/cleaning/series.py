@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from llmtrack.session.batch import Bools, Ints
+from llmtrack.session.cleaning.batch import Bools, Ints
 from llmtrack.session.values import Floats, Objects
 
 

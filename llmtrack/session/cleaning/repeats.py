@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from llmtrack.session.batch import Batch, Bools, Ints
+from llmtrack.session.cleaning.batch import Batch, Bools, Ints
 from llmtrack.session.values import Floats
 
 

@@ -7,8 +7,8 @@ from typing import Any, Final
 
 import numpy as np
 
-from llmtrack.session.batch import DATA, Batch, Bools, Ints
-from llmtrack.session.columns import of_kind
+from llmtrack.session.cleaning.batch import DATA, Batch, Bools, Ints
+from llmtrack.session.cleaning.columns import of_kind
 from llmtrack.session.schema import ERROR, MODEL_RESPONSE, PROMPT
 from llmtrack.session.values import Floats
 

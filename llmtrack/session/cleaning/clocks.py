@@ -11,8 +11,8 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from llmtrack.session.batch import Bools, Ints
-from llmtrack.session.events import SENDING, SERVER, Events
+from llmtrack.session.cleaning.batch import Bools, Ints
+from llmtrack.session.cleaning.events import SENDING, SERVER, Events
 from llmtrack.session.schema import PROMPT
 from llmtrack.session.values import Floats
 

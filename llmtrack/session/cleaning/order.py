@@ -9,11 +9,11 @@ from typing import Final
 
 import numpy as np
 
-from llmtrack.session.batch import Bools, Ints
-from llmtrack.session.events import RESPONSES, Events
-from llmtrack.session.repeats import unsorted
+from llmtrack.session.cleaning.batch import Bools, Ints
+from llmtrack.session.cleaning.events import RESPONSES, Events
+from llmtrack.session.cleaning.repeats import unsorted
+from llmtrack.session.cleaning.series import chats, numbered
 from llmtrack.session.schema import CHAT, ERROR, NEW_CHAT, PROMPT
-from llmtrack.session.series import chats, numbered
 
 CLOCKS_MS: Final = 2_000  # by how much a page and a server may differ: half the way and back, on a slow network
 STORED_MS: Final = 3_000  # an answer dated earlier than its prompt by less than this was stored in its right place

@@ -7,11 +7,11 @@ from typing import Any, Final
 
 import numpy as np
 
-from llmtrack.session.batch import DATA, NUMBERS, Bools, Ints
-from llmtrack.session.events import RESPONSES, SENDING, Events
+from llmtrack.session.cleaning.batch import DATA, NUMBERS, Bools, Ints
+from llmtrack.session.cleaning.events import RESPONSES, SENDING, Events
+from llmtrack.session.cleaning.series import chats, numbered
 from llmtrack.session.rules import Rules
 from llmtrack.session.schema import CHAT, ERROR, MODEL_RESPONSE, PROMPT
-from llmtrack.session.series import chats, numbered
 from llmtrack.session.values import Floats, number, text
 
 LATENCY: Final = "latency_ms"

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from llmtrack.session.batch import DATA, ENVIRONMENT, IDS, NAMES, NUMBERS, TEXTS, Batch, Ints, select
+from llmtrack.session.cleaning.batch import DATA, ENVIRONMENT, IDS, NAMES, NUMBERS, TEXTS, Batch, Ints, select
 from llmtrack.session.document import UNKNOWN, Document, device, environment
 from llmtrack.session.ids import name, names, unnamed
 from llmtrack.session.tally import Broken

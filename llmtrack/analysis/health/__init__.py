@@ -1,0 +1,1 @@
+"""Can an experiment be trusted."""
