@@ -26,13 +26,13 @@ wheel: .venv/ready  ## the package, built and run alone
 	$(BIN)/uv run -q --no-project --isolated --with dist/*.whl llmtrack --help >/dev/null
 	$(BIN)/python -m zipfile -l dist/*.whl | grep -q llmtrack/web/assets/vendor/VENDOR.json
 
-BROWSERS := chromium firefox-esr WebKitWebDriver Xvfb openbox xdotool
-browser:  ## Chromium, Firefox, WebKit and a screen for the browser tests, from the system's packages
+BROWSERS := chromium firefox-esr WebKitWebDriver Xvfb openbox xdotool tmux
+browser:  ## Chromium, Firefox, WebKit, a screen and a terminal for the tests, from the system's packages
 	@for each in $(BROWSERS); do command -v $$each >/dev/null || missing=1; done; [ -z "$$missing" ] || { \
 	  command -v apt-get >/dev/null || { echo "Install $(BROWSERS), then run make test again."; exit 1; }; \
 	  sudo=; [ "$$(id -u)" = 0 ] || sudo=sudo; \
 	  $$sudo apt-get -qq update && DEBIAN_FRONTEND=noninteractive $$sudo apt-get -qq install -y \
-	    chromium firefox-esr webkit2gtk-driver xvfb openbox xdotool >/dev/null; }
+	    chromium firefox-esr webkit2gtk-driver xvfb openbox xdotool tmux >/dev/null; }
 
 bench: .venv/ready  ## how fast it is, beside floors and peers
 	$(BIN)/python -m benchmarks

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import io
+import os
 import shutil
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -23,6 +26,31 @@ def note(text: str, quiet: bool = False) -> None:
     """A remark beside the data: one line on stderr."""
     if not quiet:
         print(safe(text), file=sys.stderr)
+
+
+def on_a_terminal() -> bool:
+    """Whether somebody sits at a terminal that can be drawn on, and nothing is piped."""
+    return os.environ.get("TERM") != "dumb" and all(each.isatty() for each in (sys.stdin, sys.stdout, sys.stderr))
+
+
+@contextmanager
+def unheard() -> Iterator[None]:
+    """While it lasts, keys are neither shown nor kept for the shell; Ctrl-C works."""
+    try:
+        import termios
+
+        keyboard = sys.stdin.fileno()
+        before = termios.tcgetattr(keyboard)
+    except Exception:  # Windows, which shows no keys here; no terminal; a test
+        yield
+        return
+    after = [*before]
+    after[3] &= ~termios.ECHO
+    termios.tcsetattr(keyboard, termios.TCSADRAIN, after)
+    try:
+        yield
+    finally:
+        termios.tcsetattr(keyboard, termios.TCSAFLUSH, before)
 
 
 def console(stream: io.StringIO | None = None) -> Console:

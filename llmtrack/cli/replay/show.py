@@ -6,6 +6,7 @@ import io
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,7 @@ import typer
 
 from llmtrack.cli.drawing.formats import Column, Format, as_json, emit, write
 from llmtrack.cli.drawing.numbers import clock, many
-from llmtrack.cli.drawing.terminal import console
+from llmtrack.cli.drawing.terminal import console, unheard
 from llmtrack.cli.drawing.text import line
 
 if TYPE_CHECKING:
@@ -82,7 +83,7 @@ def _play(
     screen.facts(facts(visit, known, now))
     moments = timeline.speed(timeline.cap_idle(chosen, idle_limit), speed)
     try:
-        with screen:
+        with unheard() if screen.live else nullcontext(), screen:
             play(timeline.schedule(moments), sentences, screen, time.monotonic, time.sleep)
     except KeyboardInterrupt:
         screen.remark(f"stopped; go on with --from {screen.at_s:.1f}")

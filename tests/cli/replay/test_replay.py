@@ -254,7 +254,7 @@ def test_a_terminal_gets_colour_and_rendered_markdown(jsonl: Callable[..., str])
 
 
 def test_a_terminal_plays_and_ctrl_c_ends_it_with_a_footer(jsonl: Callable[..., str]) -> None:
-    terminal = Terminal("last", "--source", jsonl(SEED), "--idle-limit", "30")
+    terminal = Terminal("last", "--source", jsonl(SEED), "--plain", "--idle-limit", "30")
     terminal.read(until="Ctrl-C ends")
     terminal.press(b"\x03")
     assert terminal.end() == 130
@@ -264,7 +264,7 @@ def test_a_terminal_plays_and_ctrl_c_ends_it_with_a_footer(jsonl: Callable[..., 
 
 
 def test_speed_and_idle_limit_shorten_a_play(jsonl: Callable[..., str]) -> None:
-    terminal = Terminal("last", "--source", jsonl(SEED), "--speed", "100", "--idle-limit", "1")
+    terminal = Terminal("last", "--source", jsonl(SEED), "--plain", "--speed", "100", "--idle-limit", "1")
     assert terminal.end() == 0
     assert "of 15:30.0  100x  Ctrl-C ends" in terminal.text
     assert "the session ended after copying or selecting something" in terminal.text

@@ -1,4 +1,4 @@
-"""`llmtrack replay`: plays one session in the terminal."""
+"""`llmtrack replay`: plays one session, in the player on a terminal, as text elsewhere."""
 
 from __future__ import annotations
 
@@ -7,12 +7,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from llmtrack.cli.drawing.formats import Format
 from llmtrack.cli.drawing.numbers import many
-from llmtrack.cli.drawing.terminal import note
+from llmtrack.cli.drawing.terminal import note, on_a_terminal
 from llmtrack.cli.options import Output, Scope, shared
+from llmtrack.cli.reading import reading
+from llmtrack.errors import UsageError
 
 if TYPE_CHECKING:
     from llmtrack.analysis.interaction.timeline import Moment
+    from llmtrack.cli.player.film import Manner
     from llmtrack.session.cleaning.clean import Visit
 
 
@@ -20,11 +24,17 @@ if TYPE_CHECKING:
 def replay(
     scope: Scope,
     output: Output,
-    session: Annotated[str, typer.Argument(metavar="ID", help='A session_id, the start of one, or "last".')],
+    session: Annotated[
+        str | None,
+        typer.Argument(metavar="ID", help='A session_id, the start of one, or "last"; none: choose from a list.'),
+    ] = None,
     speed: Annotated[float, typer.Option(help="Play so many times as fast.", min=0.01, metavar="N")] = 1.0,
     idle_limit: Annotated[
         float, typer.Option(help="Shorten every wait to so many seconds.", min=0, metavar="SECONDS")
     ] = 2.0,
+    plain: Annotated[
+        bool, typer.Option("--plain", help="No player: print line by line, also for screen readers.")
+    ] = False,
     instant: Annotated[bool, typer.Option("--instant", help="Print everything at once.")] = False,
     from_: Annotated[
         str | None,
@@ -35,23 +45,28 @@ def replay(
 ) -> None:
     """Play one session in the terminal: every event as a sentence, prompts and answers in full.
 
-    On a terminal it plays in real time with waits shortened; Ctrl-C ends it. Piped or with --out it is plain text, at
-    once. The options under "Which sessions" say which one "last" is.
+    On a terminal a player opens: space pauses, arrows step, ? lists all keys, q leaves. With --plain it prints in real
+    time with waits shortened; Ctrl-C ends it. Piped or with --out it is plain text, at once. The options under
+    "Which sessions" say which one "last" is, and what the list shows.
 
     Example: llmtrack replay last --speed 4
     """
     from llmtrack.cli.replay.choosing import choose
     from llmtrack.cli.replay.show import show
-    from llmtrack.config import load_settings
     from llmtrack.session.cleaning.clean import one
-    from llmtrack.store.sources.open import open_source
 
-    now = scope.now
-    wanted = scope.filters(now)
-    settings = load_settings()
-    with open_source(scope.source, settings) as source:
-        document = choose(source, session, wanted)
-    visit = one(document, now, settings.rules)
+    steered = not (plain or instant or output.out) and output.format is Format.table and on_a_terminal()
+    with reading(scope) as sessions:
+        if session is None and not steered:
+            raise UsageError("Which session? Here is no terminal to choose one.", "Try: llmtrack replay last")
+        document = choose(sessions.source, session, sessions.filters) if session is not None else None
+        visit = one(document, sessions.now, sessions.settings.rules) if document is not None else None
+        if steered or visit is None or document is None:
+            from llmtrack.cli.player.steer import steer
+
+            begun = (visit, document) if visit is not None and document is not None else None
+            steer(sessions, begun, _manner(visit, speed, idle_limit, from_, to, only), scope, output.quiet)
+            return
     chosen = _chosen(visit, from_, to, only, output.quiet)
     if visit.events and not chosen:
         events = many(len(visit.events), "event")
@@ -72,9 +87,30 @@ def _chosen(visit: Visit, begin: str | None, end: str | None, only: str | None, 
     """The moments between --from and --to, of the types --only names."""
     from llmtrack.analysis.interaction import timeline
 
-    begin_s = timeline.position(begin, visit.events) if begin else -math.inf
-    end_s = timeline.position(end, visit.events, after_s=begin_s) if end else math.inf
-    types = {name.strip() for name in (only or "").split(",") if name.strip()}
+    begin_s, end_s = _part(visit, begin, end)
+    types = _types(only)
     if unknown := types - {event["type"] for event in visit.events}:
         note(f"This session has no {', '.join(sorted(unknown))}.", quiet)
     return list(timeline.select(timeline.relative(visit), begin_s, end_s, types))
+
+
+def _part(visit: Visit, begin: str | None, end: str | None) -> tuple[float, float]:
+    """The seconds that --from and --to name."""
+    from llmtrack.analysis.interaction import timeline
+
+    begin_s = timeline.position(begin, visit.events) if begin else -math.inf
+    return begin_s, timeline.position(end, visit.events, after_s=begin_s) if end else math.inf
+
+
+def _types(only: str | None) -> frozenset[str]:
+    return frozenset(name.strip() for name in (only or "").split(",") if name.strip())
+
+
+def _manner(
+    visit: Visit | None, speed: float, idle_limit: float, begin: str | None, end: str | None, only: str | None
+) -> Manner:
+    """How the player begins."""
+    from llmtrack.cli.player.film import Manner
+
+    begin_s, end_s = _part(visit, begin, end) if visit is not None else (-math.inf, math.inf)
+    return Manner(speed, idle_limit, begin_s, end_s, _types(only))
