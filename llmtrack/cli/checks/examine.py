@@ -136,7 +136,7 @@ def _writable(store: Store) -> Check:
 
 
 def _indexes(store: Store) -> Check:
-    from llmtrack.store.database.sessions import INDEXES, TWICE
+    from llmtrack.store.database.indexes import INDEXES, TWICE
 
     if whose(store.sessions).kind == "foreign":
         return Check("indexes", "skipped", "none are made in somebody else's collection")

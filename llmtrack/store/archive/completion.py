@@ -69,7 +69,7 @@ def complete(
         note_deletion(manifest, state.part.path, deleted.sessions, deleted.changed, clock(), step)
         moved.completed += 1
         moved.deleted += deleted.sessions
-        moved.late += len(deleted.changed)
+        moved.late += deleted.late
 
 
 def note_deletion(manifest: Manifest, path: str, sessions: int, drops: list[int], at: datetime, step: Step) -> None:

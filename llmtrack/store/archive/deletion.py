@@ -12,36 +12,44 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 import bson
-from bson.codec_options import CodecOptions, DatetimeConversion
 from bson.raw_bson import RawBSONDocument
-from pymongo import DeleteOne, WriteConcern
+from pymongo import DeleteOne, ReplaceOne, WriteConcern
 
 from llmtrack.store.archive.folder import Step, nothing
 from llmtrack.store.archive.lease import Lease
 from llmtrack.store.archive.part import Row
-from llmtrack.store.database.continuation import ARCHIVED, split
+from llmtrack.store.archive.versions import continues
+from llmtrack.store.database.codec import RAW
+from llmtrack.store.database.continuation import ARCHIVED, left_behind, split
 from llmtrack.store.database.driver import reachable
 from llmtrack.store.database.sessions import Store
 
 CHUNK: Final = 500  # documents deleted with one call, or
 CHUNK_BYTES: Final = 4 * 1024 * 1024
-RAW: Final[CodecOptions[RawBSONDocument]] = CodecOptions(
-    RawBSONDocument, datetime_conversion=DatetimeConversion.DATETIME_MS
-)
 _WHOLE_FILTER: Final = 8 * 1024 * 1024  # a filter must fit into a message beside its frame
 
 
 @dataclass
 class Deleted:
-    """What became of documents that were to be deleted; rows by their number."""
+    """What became of documents that were to be deleted; rows by their number.
+
+    `changed`: the database holds all of them, with later events. `kept`: it holds something else, or only the last
+    part of a session that came back; the row still counts. `gone`: it holds none of them.
+    """
 
     sessions: int = 0
     changed: list[int] = field(default_factory=list)
+    kept: list[int] = field(default_factory=list)
     gone: list[int] = field(default_factory=list)
+
+    @property
+    def late(self) -> int:
+        """How many stay in the database."""
+        return len(self.changed) + len(self.kept)
 
 
 def delete_unchanged(store: Store, rows: Iterable[Row], lease: Lease, step: Step = nothing) -> Deleted:
-    """Delete the documents of these rows that still are as archived.
+    """Delete the documents of these rows that still are as archived; `archived` keeps how their sessions would go on.
 
     Durable when it returns: the deletions themselves are not waited for one by one, the renewal of the lease that
     follows them is.
@@ -52,17 +60,31 @@ def delete_unchanged(store: Store, rows: Iterable[Row], lease: Lease, step: Step
         there = _there(store, chunk)
         equal = []
         for row in chunk:
-            found = [there.get(_key(raw)) for raw in split(row.raw)]
-            if not any(found):
-                done.gone.append(row.number)
-            elif all(raw is None or _same(raw, read) for raw, read in zip(found, split(row.raw), strict=True)):
-                equal.append(row)
-            else:
+            found = [(there.get(_key(raw)), raw) for raw in split(row.raw)]
+            present = [raw for raw, _ in found if raw is not None]
+            if not present:
+                (done.kept if len(found) > 1 else done.gone).append(row.number)
+            elif all(raw is None or _same(raw, read) for raw, read in found):
+                equal.append((row, [read for raw, read in found if raw is not None]))
+            elif all(raw is not None and continues(raw, read) for raw, read in found):
                 done.changed.append(row.number)
+            else:
+                done.kept.append(row.number)
+        _leave_behind(store, [row for row, _ in equal])
+        step("left behind")
         _delete(store, equal, done)
         step("some deleted")
     lease.renew(now=True)
     return done
+
+
+def _leave_behind(store: Store, rows: list[Row]) -> None:
+    """Keep what these sessions need to go on, before they are deleted."""
+    found = (left_behind([dict(RawBSONDocument(raw, RAW)) for raw in split(row.raw)]) for row in rows)
+    notes: list[Any] = [ReplaceOne({"_id": left["_id"]}, left, upsert=True) for left in found if left]
+    if notes:
+        with reachable():
+            store.archived.bulk_write(notes, ordered=False)
 
 
 def _there(store: Store, rows: list[Row]) -> dict[bytes, bytes]:
@@ -71,8 +93,8 @@ def _there(store: Store, rows: list[Row]) -> dict[bytes, bytes]:
     return {_key(raw): raw for raw in found}
 
 
-def _delete(store: Store, rows: list[Row], done: Deleted) -> None:
-    """Delete the documents of the rows. Of a session of several documents the last one decides: only it is written to.
+def _delete(store: Store, rows: list[tuple[Row, list[bytes]]], done: Deleted) -> None:
+    """Delete the documents of the rows that are there. Of several the last one decides: only it is written to.
 
     Marked first, it takes no further events and readers leave the session out; deleted last, it stays marked until
     the others are gone.
@@ -80,17 +102,19 @@ def _delete(store: Store, rows: list[Row], done: Deleted) -> None:
     fast = WriteConcern(w=store.sessions.write_concern.document.get("w", "majority"))
     sessions = store.sessions.with_options(write_concern=fast)
     single: list[Row] = []
-    for row in rows:
-        *closed, last = split(row.raw)
-        if not closed:
+    for row, documents in rows:
+        *closed, last = documents
+        if len(row.raw) == len(last):
             single.append(row)
             continue
         with reachable():
             sessions.update_one(_unchanged(last), {"$set": {"ended_by": ARCHIVED}, "$inc": {"rev": 1}})
             if sessions.count_documents({"_id": _id(last), "ended_by": {"$ne": ARCHIVED}}, limit=1):
-                done.changed.append(row.number)
+                whole = sum(map(len, documents)) == len(row.raw)
+                (done.changed if whole else done.kept).append(row.number)
                 continue
-            sessions.delete_many({"_id": {"$in": [_id(raw) for raw in closed]}})
+            if closed:
+                sessions.delete_many({"_id": {"$in": [_id(raw) for raw in closed]}})
             done.sessions += sessions.delete_one({"_id": _id(last)}).deleted_count
     if not single:
         return

@@ -43,7 +43,9 @@ from llmtrack.store.database.sessions import Store
 from llmtrack.store.spool.queue import Spool
 
 COLLECTIONS: Final = {"sessions": "session_id", "chats": "_id"}  # and what tells one from the other
-OWN: Final = frozenset({"usage", "archives", "leases", "forgets", FORGOTTEN})  # other collections of llmtrack's
+OWN: Final = frozenset(
+    {"usage", "archived", "archives", "leases", "forgets", FORGOTTEN}
+)  # other collections of llmtrack's
 USER_FIELDS: Final = ("user_id", "userId", "user")  # where other applications keep a user's id
 
 Clock = Callable[[], datetime]
@@ -143,6 +145,7 @@ def forget(
         Forgotten(store).add([user], _session_ids(store, folders, user), clock())
         with reachable():
             store.database["usage"].delete_many(_query(user))  # counts of tokens: gone within days anyway
+            store.archived.delete_many(_query(user))
         for name in COLLECTIONS:
             with reachable():
                 _collection(store, name).delete_many(_query(user))

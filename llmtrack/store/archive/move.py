@@ -39,7 +39,9 @@ from llmtrack.store.archive.part import (
 from llmtrack.store.archive.registry import Registry
 from llmtrack.store.archive.selection import Candidate, Selection
 from llmtrack.store.archive.unknown import refuse_unknown
-from llmtrack.store.archive.versions import continues
+from llmtrack.store.archive.versions import first_part, merged
+from llmtrack.store.database.codec import COLUMNS
+from llmtrack.store.database.continuation import decode
 from llmtrack.store.database.sessions import Store
 from llmtrack.store.sources.source import EVERYTHING
 
@@ -243,32 +245,37 @@ class _Run:
             self.manifest, part.path, deleted.sessions, deleted.changed + deleted.gone, self.clock(), self.step
         )
         self.moved.deleted += deleted.sessions
-        self.moved.late += len(deleted.changed)
+        self.moved.late += deleted.late
 
     def without_known(self, month: _Month) -> list[Candidate]:
         """The waiting sessions without those that the archive holds: equal ones are deleted from the database.
 
-        One that has all events of the archived version and more takes its place; any other stays where it is.
+        One that came back gets the archived documents before its own; one that has all events of the archived version
+        and more takes its place; any other stays where it is.
         """
         known = self.known(month.waiting)
         new: list[Candidate] = []
         equal: list[Row] = []
         for candidate in month.waiting:
             if candidate.session_id not in known:
-                new.append(candidate)
+                if first_part(candidate.raw):
+                    self.moved.unreadable.add("part_without_first", f"_id {candidate.document['_id']}")
+                else:
+                    new.append(candidate)
                 continue
             path, row = known[candidate.session_id]
-            if row.raw == candidate.raw:
-                equal.append(Row(len(equal), candidate.raw))
-            elif continues(candidate.raw, row.raw):
-                month.replaces[path].append(row.number)
-                new.append(candidate)
-            else:
+            both = merged(candidate.raw, row.raw)
+            if both is None:
                 self.moved.conflicts.append(candidate.session_id)
+            elif both == row.raw:
+                equal.append(Row(len(equal), both))
+            else:
+                month.replaces[path].append(row.number)
+                new.append(candidate._replace(raw=both, document=decode(both, COLUMNS)))
         if equal and not self.order.keep:
             deleted = delete_unchanged(self.store, equal, self.lease, self.step)
             self.moved.deleted += deleted.sessions
-            self.moved.late += len(deleted.changed)
+            self.moved.late += deleted.late
         return new
 
     def known(self, waiting: Iterable[Candidate]) -> dict[str, tuple[str, Row]]:

@@ -15,14 +15,14 @@ from pymongo.errors import BulkWriteError
 from llmtrack.errors import LlmtrackError
 from llmtrack.session.filters import Filters
 from llmtrack.session.ids import name
-from llmtrack.store.archive.deletion import RAW, chunks, raw_documents
-from llmtrack.store.archive.folder import Folder
+from llmtrack.store.archive.deletion import chunks, raw_documents
+from llmtrack.store.archive.folder import Folder, Step, nothing
 from llmtrack.store.archive.lease import LEASE_S, Lease
 from llmtrack.store.archive.manifest import State
 from llmtrack.store.archive.part import Row, lookup, rows
 from llmtrack.store.archive.verify import open_manifest
-from llmtrack.store.database.codec import COLUMNS
-from llmtrack.store.database.continuation import decode, split
+from llmtrack.store.database.codec import COLUMNS, RAW
+from llmtrack.store.database.continuation import decode, part_of, split
 from llmtrack.store.database.driver import reachable
 from llmtrack.store.database.query import stored_names
 from llmtrack.store.database.sessions import Store
@@ -49,6 +49,7 @@ def restore(
     overwrite: bool = False,
     dry_run: bool = False,
     lease_s: float = LEASE_S,
+    step: Step = nothing,
     progress: Callable[[int], None] = lambda sessions: None,
 ) -> Restored:
     """Put back the session with this id, or all that `filters` want. Running it again changes nothing.
@@ -61,7 +62,8 @@ def restore(
     with Lease(store, lease_s) as lease:
         for chunk in chunks(_wanted(folder, session_id, filters)):
             lease.renew()
-            _put(store, chunk, done, overwrite, dry_run)
+            _put(store, chunk, done, overwrite, dry_run, step)
+            step("some put back")
             seen += len(chunk)
             progress(seen)
     return done
@@ -82,12 +84,12 @@ def _numbers(folder: Folder, state: State, session_id: str | None) -> Iterable[i
     return [row for _, row in lookup(folder, state, pa.array([session_id], pa.string()))]
 
 
-def _put(store: Store, chunk: list[Row], done: Restored, overwrite: bool, dry_run: bool) -> None:
+def _put(store: Store, chunk: list[Row], done: Restored, overwrite: bool, dry_run: bool, step: Step) -> None:
     several = [[RawBSONDocument(raw, RAW) for raw in split(row.raw)] for row in chunk]
     documents = [parts[0] for parts in several if len(parts) == 1]
     for parts in several:
         if len(parts) > 1:
-            _put_large(store, parts, done, overwrite, dry_run)
+            _put_large(store, parts, done, overwrite, dry_run, step)
     there: dict[Any, Any] = {}
     for key in ("_id", "session_id"):  # one after the other: not every server uses indexes for $or
         missing = [document for document in documents if _key(document["_id"]) not in there]
@@ -101,6 +103,8 @@ def _put(store: Store, chunk: list[Row], done: Restored, overwrite: bool, dry_ru
         known = there.get(_key(document["_id"])) or there.get(name(document["session_id"]))
         if known is None:
             fresh.append(document)
+        elif part_of(dict(known)):  # the session came back since it was archived
+            _put_large(store, [document], done, overwrite, dry_run, step)
         elif known.raw == document.raw:
             done.equal += 1
         else:
@@ -114,17 +118,22 @@ def _put(store: Store, chunk: list[Row], done: Restored, overwrite: bool, dry_ru
         _replace(store, other, done)
 
 
-def _put_large(store: Store, parts: list[Any], done: Restored, overwrite: bool, dry_run: bool) -> None:
-    """Put back a session of several documents; one of which some are there, and equal, is completed."""
-    session_id = parts[0]["session_id"]
+def _put_large(store: Store, parts: list[Any], done: Restored, overwrite: bool, dry_run: bool, step: Step) -> None:
+    """Put back a session of several documents; one of which some are there, and equal, is completed.
+
+    Later documents are those of a visit that came back since: they stay, and go on after what is put back.
+    """
+    session_id, last = parts[0]["session_id"], part_of(dict(parts[-1]))
     archived = {_key(part["_id"]): part.raw for part in parts}
-    there = [RawBSONDocument(raw, RAW) for raw in raw_documents(store, {"session_id": {"$in": _stored(parts[0])}})]
+    found_there = raw_documents(store, {"session_id": {"$in": _stored(parts[0])}})
+    there = [found for raw in found_there if part_of(dict(found := RawBSONDocument(raw, RAW))) <= last]
     if any(archived.get(_key(found["_id"])) != found.raw for found in there):
         done.different.append(str(name(session_id)))
         if dry_run or not overwrite:
             return
         with reachable():
-            store.sessions.delete_many({"session_id": {"$in": _stored(parts[0])}})
+            store.sessions.delete_many({"_id": {"$in": [found["_id"] for found in there]}})
+        step("different ones deleted")
         there = []
         done.overwritten += 1
     elif len(there) == len(parts):
@@ -139,6 +148,7 @@ def _put_large(store: Store, parts: list[Any], done: Restored, overwrite: bool, 
             for part in reversed(parts):  # readers see it once the first one is there: whole
                 if _key(part["_id"]) not in known:
                     store.sessions.insert_one(part)
+                    step("a part put back")
 
 
 def _insert(store: Store, fresh: list[Any], done: Restored) -> None:

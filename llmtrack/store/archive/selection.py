@@ -18,7 +18,7 @@ from llmtrack.session.tally import Broken
 from llmtrack.session.times import epoch_ms
 from llmtrack.store.archive.deletion import raw_documents
 from llmtrack.store.database.codec import COLUMNS
-from llmtrack.store.database.continuation import Joiner, joined, part_of
+from llmtrack.store.database.continuation import ARCHIVED, Joiner, joined, part_of
 from llmtrack.store.database.driver import reachable
 from llmtrack.store.database.query import mongo_query
 from llmtrack.store.database.sessions import Store
@@ -55,7 +55,7 @@ class Selection:
 
     def candidates(self, store: Store, unreadable: Broken) -> Iterator[Candidate]:
         """The sessions, in the order in which the database gives them; documents that are none are counted."""
-        joiner = Joiner[bytes]()
+        joiner = Joiner[bytes](store.unmarked({}))
         for raw in raw_documents(store, self.query()):
             try:
                 document = bson.decode(raw, COLUMNS)
@@ -65,11 +65,13 @@ class Selection:
             yield from self._candidate(joiner.add(document, raw), unreadable)
         for parts in joiner.rest():
             # the parts that the query left out had activity; a last one without successor was closed for one that
-            # never came
-            after = {"session_id": parts[0][0].get("session_id"), "part": part_of(parts[-1][0]) + 1}
-            numbers = [part_of(document) for document, _ in parts]
+            # never came; a first one without predecessor came back after it was archived
+            first, last = part_of(parts[0][0]), part_of(parts[-1][0])
+            if last - first + 1 != len(parts) or parts[-1][0].get("ended_by") == ARCHIVED:
+                continue
+            beside = {"part": {"$in": [last + 1, *([first - 1 or None] if first else [])]}}
             with reachable():
-                if numbers == list(range(len(parts))) and store.sessions.find_one(after, {"_id": 1}) is None:
+                if store.sessions.find_one({"session_id": parts[0][0].get("session_id"), **beside}, {"_id": 1}) is None:
                     yield from self._candidate(parts, unreadable)
 
     def _candidate(self, parts: list[tuple[Document, bytes]], unreadable: Broken) -> Iterator[Candidate]:

@@ -1,10 +1,11 @@
-"""How documents are decoded: whole, or only as far as columns need them."""
+"""How documents are decoded: whole, only as far as columns need them, or not at all."""
 
 from __future__ import annotations
 
 from datetime import UTC
 
 from bson.codec_options import CodecOptions, DatetimeConversion
+from bson.raw_bson import RawBSONDocument
 
 from llmtrack.session.document import Document
 
@@ -17,3 +18,4 @@ WHOLE: CodecOptions[Document] = CodecOptions(
 COLUMNS: CodecOptions[Document] = CodecOptions(  # ms are what batches want: no need to build datetimes
     datetime_conversion=DatetimeConversion.DATETIME_MS, unicode_decode_error_handler="replace"
 )
+RAW: CodecOptions[RawBSONDocument] = CodecOptions(RawBSONDocument, datetime_conversion=DatetimeConversion.DATETIME_MS)

@@ -2,6 +2,9 @@
 
 The first document is like any other. When it is full it is closed (`ended_by` says "continued") and never changes
 again; the session goes on in a document of the same session_id with `part` 1, then 2, … Readers see one session.
+
+A session that left for the archive goes on alike: the document that would be its next part waits, without events, in
+the collection `archived`. When a visitor comes back, it becomes the session's document in the database.
 """
 
 from __future__ import annotations
@@ -41,6 +44,28 @@ def next_part(closed: Document) -> Document:
     start: Document = {"_id": document_id(closed["session_id"], part), "part": part, "end_time": None, "events": []}
     start |= {key: closed[key] for key in (*_KEPT, *_CARRIED) if key in closed}
     return start | {"event_count": 0, "bytes": 0, "rev": 0, "updated_at": closed["updated_at"]}
+
+
+def left_behind(documents: list[Document]) -> Document | None:
+    """What `archived` keeps of a session that leaves with these documents; None when it is not llmtrack's own."""
+    first, last = documents[0], documents[-1]
+    if not {"session_id", "schema_version", "rev", "updated_at"} <= last.keys():
+        return None
+    proof = {"start_proof": first["start_proof"]} if "start_proof" in first else {}
+    return next_part(last) | {"_id": last["session_id"]} | proof
+
+
+def come_back(left: Document) -> Document:
+    """The document in which a session that left goes on."""
+    return left | {"_id": document_id(left["session_id"], part_of(left))}
+
+
+def by_part(documents: Iterable[Document]) -> list[Document]:
+    """Documents of one session in order; of two that are the same part, the first."""
+    parts: dict[int, Document] = {}
+    for document in documents:
+        parts.setdefault(part_of(document), document)
+    return [parts[number] for number in sorted(parts)]
 
 
 def joined(documents: list[Document]) -> Document:
@@ -110,11 +135,11 @@ class Joiner(Generic[Item]):
 
 
 def whole(
-    found: Iterable[tuple[Item, Document]], unmarked: Iterable[Any], headless: Callable[[Item], None]
+    found: Iterable[tuple[Item, Document]], unmarked: Iterable[Any], headless: Callable[[Item, list[Document]], None]
 ) -> Iterator[tuple[Item, Document]]:
     """Sessions of documents; of one that is not whole, what is there.
 
-    `headless` is told of documents whose session has no first one.
+    `headless` is told of documents whose session has no first one: it is in an archive.
     Documents of other writers may have a `part` that means something else: they are sessions.
     """
     joiner = Joiner[Item](unmarked)
@@ -127,7 +152,7 @@ def whole(
         if part_of(parts[0][0]) == 0 or "schema_version" not in parts[0][0]:
             yield parts[0][1], joined([each for each, _ in parts])
         else:
-            headless(parts[0][1])
+            headless(parts[0][1], [each for each, _ in parts])
 
 
 def _time(event: Any) -> float:

@@ -76,3 +76,8 @@ def _candidates(wanted: str) -> Iterator[Any]:
         yield float(wanted)
         with suppress(ArithmeticError):
             yield Decimal128(wanted)
+
+
+def both(query: dict[str, Any], also: dict[str, Any]) -> dict[str, Any]:
+    """The query that asks for both."""
+    return {"$and": [query, also]} if query else also

@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from random import SystemRandom
-from typing import TYPE_CHECKING, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import pymongo
 from pymongo import MongoClient, ReadPreference
@@ -25,30 +25,30 @@ from pymongo.errors import (
 from llmtrack.errors import LlmtrackError, NeverStored, NotTheirs, StoreUnavailable, UnknownSession
 from llmtrack.session.claim import Claim
 from llmtrack.session.schema import SCHEMA_VERSION
+from llmtrack.store.database import indexes
 from llmtrack.store.database.change import HEAD, Given, change, closing, last_sign
-from llmtrack.store.database.continuation import ARCHIVED, CONTINUED, PART_BYTES, joined, next_part, part_of
-from llmtrack.store.database.driver import TOO_LARGE, Document, client_for, first_line, journalled, reachable
-from llmtrack.store.database.query import stored_names
+from llmtrack.store.database.continuation import (
+    ARCHIVED,
+    CONTINUED,
+    PART_BYTES,
+    by_part,
+    come_back,
+    joined,
+    next_part,
+    part_of,
+)
+from llmtrack.store.database.driver import TOO_LARGE, Document, client_for, journalled, reachable
+from llmtrack.store.database.query import both, stored_names
 from llmtrack.store.database.whose import refuse_foreign
 
 if TYPE_CHECKING:
     from llmtrack.config import Settings
 
 DEFAULT_DATABASE = "llm_experiment"
-INDEXES: tuple[tuple[list[tuple[str, int]], bool], ...] = (  # keys, unique
-    ([("session_id", 1)], True),
-    ([("user_id", 1)], False),
-    ([("model_group", 1), ("start_time", 1)], False),
-    ([("end_time", 1)], False),
-    ([("experiment_id", 1)], False),
-    ([("start_time", 1)], False),
-)
 _ENDED = dict.fromkeys(("rev", "last_t", "start_time"), 1)
 _TRIES = 100
 _chance = SystemRandom()  # leaves the global generator, which a program may have seeded, alone
-TWICE = "Import that collection into a database of its own (each is kept once), or name another collection."
 OTHER_INDEX = "The database refused: another unique index of the collection does not allow it."
-_SEVERAL = [("session_id", 1), ("part", 1)]
 
 
 class Appended(NamedTuple):
@@ -93,6 +93,7 @@ class Store:
         self.to_read = self.client[name][collection]
         self.sessions = self.database[collection]
         self.chats = self.database[chats]
+        self.archived = self.database["archived"]  # what is left of sessions that went to the archive
 
     def close(self) -> None:
         """Close the connections."""
@@ -137,47 +138,41 @@ class Store:
         """
         with reachable():
             refuse_foreign(self.sessions)
-        for keys, unique in INDEXES:
-            try:
-                with reachable():
-                    if not (unique and self.allows_parts()):
-                        self.sessions.create_index(keys, unique=unique)
-            except DuplicateKeyError as error:
-                where = f"{self.database.name}.{self.sessions.name}"
-                raise LlmtrackError(f"Some session_id stands twice in {where}: {first_line(error)}.", TWICE) from None
-            except OperationFailure as error:
-                if error.code not in (85, 86):  # an equal index under another name or with other options serves too
-                    raise
+        indexes.ensure(self.sessions)
 
     def allows_parts(self) -> bool:
         """Whether a session may have several documents."""
-        return self._has_unique(_SEVERAL)
+        return indexes.has_unique(self.sessions, indexes.SEVERAL)
 
     def is_unique(self) -> bool:
         """Whether an index holds one document a session."""
-        with reachable():
-            return self._has_unique(INDEXES[0][0])
+        return indexes.has_unique(self.sessions, indexes.ONE)
+
+    def allow_parts(self) -> None:
+        """Make room for a session's second document, once."""
+        indexes.allow_parts(self.sessions)
 
     def is_embedded(self) -> bool:
         """Whether the server is the embedded one, which reads whole documents fastest."""
         return "secantusVersion" in self.client.admin.command("buildInfo")
 
-    def _has_unique(self, keys: list[tuple[str, int]]) -> bool:
-        return any(index["key"] == keys and index.get("unique") for index in self.sessions.index_information().values())
+    def unmarked(self, query: Document) -> list[Any]:
+        """The session_ids of several documents of which the first does not say so.
 
-    def allow_parts(self) -> None:
-        """Widen the unique index on session_id to (session_id, part), once, when a session needs a second document."""
+        Where a unique index holds one document a session there are none.
+        """
+        if self.is_unique():
+            return []
         with reachable():
-            if self.allows_parts():
-                return
-            self.sessions.create_index(_SEVERAL, unique=True)
-            for name, index in self.sessions.index_information().items():
-                if index["key"] == INDEXES[0][0] and index.get("unique"):
-                    with contextlib.suppress(OperationFailure):  # somebody else was quicker
-                        self.sessions.drop_index(name)
+            second = self.to_read.find(both(query, {"part": {"$gte": 1}}), {"session_id": 1})
+            several = [document["session_id"] for document in second if "session_id" in document]
+            first = {"session_id": {"$in": several}, "part": None, "ended_by": {"$ne": CONTINUED}}
+            return [each["session_id"] for each in self.to_read.find(first, {"session_id": 1})] if several else []
 
     def start(self, document: Document) -> Document:
-        """Insert a session; return it, or the one that is there already under this session_id."""
+        """Insert a session; return it, or the one that is there already under this session_id, or was archived."""
+        if left := self._left(document["session_id"]):
+            return left
         now = _now()
         new = {
             "_id": document["session_id"],  # unique even where the index on session_id could not be made
@@ -232,7 +227,14 @@ class Store:
         for attempt in range(_TRIES):
             head = self._newest(session_id)
             if head is None or head.get("ended_by") == ARCHIVED:
-                raise UnknownSession(f"No session {session_id!r}.", "Start it first: POST /api/session/start.")
+                left = self._left(session_id)
+                if left is None:
+                    raise UnknownSession(f"No session {session_id!r}.", "Start it first: POST /api/session/start.")
+                wanted = change(left, batches, _now())
+                if wanted.update is None:
+                    return Appended(0, count), wanted.allowed
+                self._come_back(left)
+                continue
             if head.get("ended_by") == CONTINUED:  # whoever closed it did not come to write the next one
                 self._go_on(head)
                 continue
@@ -279,23 +281,36 @@ class Store:
             if full is not None:
                 self.sessions.insert_one(next_part(full))
 
+    def _left(self, session_id: str) -> Document | None:
+        """What is left of a session that went to the archive, without _id."""
+        with reachable():
+            return self.archived.find_one({"_id": session_id}, {"_id": 0})
+
+    def _come_back(self, left: Document) -> None:
+        """Insert the document in which an archived session goes on, unless somebody else did."""
+        self.allow_parts()
+        with reachable(), contextlib.suppress(DuplicateKeyError):
+            self.sessions.insert_one(come_back(left) | {"updated_at": _now()})
+
     def find(self, session_id: str) -> Document | None:
         """The whole session without _id, events in order of t; None when there is none."""
-        parts: dict[int, Document] = {}
         with reachable():
-            for found in self.sessions.find({"session_id": {"$in": stored_names(session_id)}}, {"_id": 0}):
-                parts.setdefault(part_of(found), found)
-        return joined([parts[number] for number in sorted(parts)]) if parts else None
+            parts = by_part(self.sessions.find({"session_id": {"$in": stored_names(session_id)}}, {"_id": 0}))
+        return joined(parts) if parts else None
 
     def owner(self, session_id: str) -> Document | None:
-        """user_id, model_group, experiment_id and start_proof of a session; None when there is none."""
+        """user_id, model_group, experiment_id and start_proof of a session, also of an archived one; None when there
+        is none.
+        """
+        fields = dict.fromkeys(("session_id", "user_id", "model_group", "experiment_id", "start_proof"), 1)
         with reachable():
-            fields = dict.fromkeys(("session_id", "user_id", "model_group", "experiment_id", "start_proof"), 1)
-            return self.sessions.find_one({"session_id": session_id, "part": None}, {"_id": 0, **fields})
+            found = self.sessions.find_one({"session_id": session_id, "part": None}, {"_id": 0, **fields})
+            return found or self.archived.find_one({"_id": session_id}, {"_id": 0, **fields})
 
     def delete(self, session_id: str) -> bool:
         """Delete a session; whether there was one."""
         with reachable():
+            self.archived.delete_one({"_id": session_id})
             return self.sessions.delete_many({"session_id": session_id}).deleted_count > 0
 
     def end_silent(self, silent_after_s: float) -> int:

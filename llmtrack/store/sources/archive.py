@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
+import bson
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -27,7 +28,7 @@ from llmtrack.store.archive.manifest import Manifest, State
 from llmtrack.store.archive.part import lookup, open_part, readable, rows, starting_with
 from llmtrack.store.archive.schema import EVENT
 from llmtrack.store.database.codec import COLUMNS, WHOLE
-from llmtrack.store.database.continuation import decode
+from llmtrack.store.database.continuation import by_part, decode, joined, split
 from llmtrack.store.sources.source import BATCH_EVENTS, BATCH_SESSIONS, EVERYTHING, MANIFEST, Source, head, newest
 
 _NAMED: Final = ("session_id", *NAMES, *ENVIRONMENT)
@@ -37,7 +38,10 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class ArchiveSource(Source):
-    """The sessions that an archive's manifest names. `skip` holds ids that another source has delivered already."""
+    """The sessions that an archive's manifest names. `skip` holds ids that another source has delivered already.
+
+    `parts` holds documents of sessions that came back since they were archived, by id: they are joined, and leave it.
+    """
 
     def __init__(self, folder: Folder) -> None:
         super().__init__(folder.name)
@@ -110,7 +114,11 @@ class ArchiveSource(Source):
             if row.number in state.dropped:
                 continue
             document = decode(row.raw, codec)
-            if name(document.get("session_id")) not in self.skip:
+            session_id = name(document.get("session_id"))
+            if self.parts and session_id in self.parts:
+                later = self.parts.pop(session_id)
+                document = joined(by_part([*later, *(bson.decode(each, codec) for each in split(row.raw))]))
+            if session_id not in self.skip:
                 yield f"{state.part.path} row {row.number}", document
 
     def _heads(self, state: State, filters: Filters) -> Iterator[Head]:
@@ -133,6 +141,7 @@ class ArchiveSource(Source):
         for group in _groups(file, filters):
             sessions = self._read(state, file, group, _SESSION)
             irregular.update(sessions["row"].to_numpy()[_bools(sessions, "irregular")].tolist())
+            irregular.update(self._came_back(sessions))
             keep = self._wanted(sessions, state, filters)
             if keep.any():
                 events = self._read(state, file, group, leaves)["events"].combine_chunks()
@@ -144,6 +153,13 @@ class ArchiveSource(Source):
         with readable(self._folder, state.part.path):
             return file.read_row_group(group, columns)
 
+    def _came_back(self, sessions: pa.Table) -> list[int]:
+        """The rows of sessions that have later documents elsewhere."""
+        if not self.parts:
+            return []
+        ids = sessions["session_id"].to_pylist()
+        return [row for row, each in zip(sessions["row"].to_pylist(), ids, strict=True) if each in self.parts]
+
     def _wanted(self, sessions: pa.Table, state: State, filters: Filters) -> Bools:
         """The regular sessions that count, are not skipped, and that the filters want."""
         keep = ~_bools(sessions, "irregular")
@@ -151,6 +167,7 @@ class ArchiveSource(Source):
             keep &= ~np.isin(sessions["row"].to_numpy(), list(state.dropped))
         if self.skip:
             keep &= np.array([session_id not in self.skip for session_id in sessions["session_id"].to_pylist()])
+        keep &= ~np.isin(sessions["row"].to_numpy(), self._came_back(sessions))
         if filters.ids is not None:
             keep &= np.array(
                 [session_id in filters.ids for session_id in sessions["session_id"].to_pylist()], dtype=bool

@@ -16,9 +16,9 @@ from llmtrack.session.document import SHORTEST_ID, Document, Head, unusable
 from llmtrack.session.filters import Filters
 from llmtrack.session.tally import Broken
 from llmtrack.store.database.codec import COLUMNS, WHOLE
-from llmtrack.store.database.continuation import CONTINUED, part_of, split
+from llmtrack.store.database.continuation import part_of, split
 from llmtrack.store.database.driver import reachable
-from llmtrack.store.database.query import LAST_CHARACTER, is_exact, mongo_query, stored_names
+from llmtrack.store.database.query import LAST_CHARACTER, both, is_exact, mongo_query, stored_names
 from llmtrack.store.database.sessions import Store
 from llmtrack.store.sources.source import BATCH_EVENTS, BATCH_SESSIONS, EVERYTHING, Source, head, newest
 
@@ -49,7 +49,7 @@ class MongoSource(Source):
     def documents(self, filters: Filters = EVERYTHING) -> Iterator[Document]:
         self.unreadable = Broken()
         query = mongo_query(filters)
-        for document in self.usable(self._read(query, WHOLE), filters, set(), self._unmarked(query)):
+        for document in self.usable(self._read(query, WHOLE), filters, set(), self._store.unmarked(query)):
             del document["_id"]
             yield document
 
@@ -58,7 +58,7 @@ class MongoSource(Source):
         query, columns = mongo_query(filters), Columns(fields)
         whole = columns.fields is None or self._sends_whole
         found = self._read(query, COLUMNS) if whole else self._picked(query, columns.fields or ())
-        for document in self.usable(found, filters, set(), self._unmarked(query)):
+        for document in self.usable(found, filters, set(), self._store.unmarked(query)):
             columns.add(document)
             if len(columns) >= BATCH_SESSIONS or columns.events >= BATCH_EVENTS:
                 yield columns.batch(self.unreadable)
@@ -121,7 +121,7 @@ class MongoSource(Source):
         query = mongo_query(filters)
         asked = limit
         while True:
-            documents = [document for _, document in self._read(_both(query, _DATED), COLUMNS, _HEAD, newest=asked)]
+            documents = [document for _, document in self._read(both(query, _DATED), COLUMNS, _HEAD, newest=asked)]
             found = [head(document) for document in documents if _wanted(document, filters)]
             if len(found) >= limit or len(documents) < asked:
                 break
@@ -135,7 +135,7 @@ class MongoSource(Source):
         with reachable():
             if not query and not self._store.allows_parts():
                 return self._sessions.estimated_document_count()
-            dated = self._sessions.count_documents(_both(query, _DATED))
+            dated = self._sessions.count_documents(both(query, _DATED))
         return dated + sum(1 for _ in self._undated(query, filters))
 
     def beside(self, ids: Sequence[str]) -> Iterable[str]:
@@ -153,29 +153,16 @@ class MongoSource(Source):
         return found
 
     def _heads(self, query: Document, filters: Filters) -> Iterator[Head]:
-        for _, document in self._read(_both(query, _DATED), COLUMNS, _HEAD):
+        for _, document in self._read(both(query, _DATED), COLUMNS, _HEAD):
             if _wanted(document, filters):
                 yield head(document)
         yield from self._undated(query, filters)
 
     def _undated(self, query: Document, filters: Filters) -> Iterator[Head]:
         """Heads of sessions whose start is no date: as text or a number, or told by their events alone."""
-        for _, document in self._read(_both(query, _UNDATED), COLUMNS):
+        for _, document in self._read(both(query, _UNDATED), COLUMNS):
             if _wanted(document, filters):
                 yield head(document)
-
-    def _unmarked(self, query: Document) -> list[Any]:
-        """The session_ids of several documents of which the first does not say so.
-
-        Where a unique index holds one document a session there are none.
-        """
-        if self._store.is_unique():
-            return []
-        with reachable():
-            second = self._sessions.find(_both(query, {"part": {"$gte": 1}}), {"session_id": 1})
-            several = [document["session_id"] for document in second if "session_id" in document]
-            first = {"session_id": {"$in": several}, "part": None, "ended_by": {"$ne": CONTINUED}}
-            return [each["session_id"] for each in self._sessions.find(first, {"session_id": 1})] if several else []
 
     def _read(
         self,
@@ -213,10 +200,6 @@ def _is_complete(document: Document) -> bool:
         return not has_twins(events)
     except (TypeError, KeyError):  # another writer's shapes
         return False
-
-
-def _both(query: Document, also: Document) -> Document:
-    return {"$and": [query, also]} if query else also
 
 
 def _projection(fields: Iterable[str]) -> dict[str, int]:

@@ -55,8 +55,10 @@ class SeveralSources(Source):
         return newest(found.values(), limit)
 
     def get(self, session_id: str) -> Document | None:
-        found = (source.get(session_id) for source in self._sources)
-        return next((document for document in found if document is not None), None)
+        for source in self._in_turn(set()):
+            if (document := source.get(session_id)) is not None:
+                return document
+        return None
 
     def heads(self, filters: Filters = EVERYTHING) -> Iterator[Head]:
         seen: set[str] = set()
@@ -77,16 +79,22 @@ class SeveralSources(Source):
         """The sources; what one could not read is added when it is done."""
         self.unreadable.clear()
         self.unreadable.named.clear()
+        parts: dict[str, list[Document]] = {}  # of sessions that came back since they were archived
+        archives = any(isinstance(source, ArchiveSource) for source in self._sources)
         for source in self._sources:
+            source.parts = parts if archives else None
             if isinstance(source, ArchiveSource):
                 source.skip = seen.copy()
             try:
                 yield source
             finally:
+                source.parts = None
                 if isinstance(source, ArchiveSource):
                     source.skip = set()
             self.unreadable.update(source.unreadable)
             self.unreadable.named += source.unreadable.named
+        for session_id in parts:
+            self.unreadable.add("part_without_first", f"{session_id}: its first part is in no source")
 
 
 def _turn(source: Source) -> int:

@@ -6,7 +6,6 @@ import heapq
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from typing import Any, Final, Self
 
 from llmtrack.session.cleaning.batch import Batch
@@ -32,6 +31,7 @@ class Source(ABC):
         self.name = name
         self.unreadable = Broken()
         self.remark = ""  # what a reader should know of how it is read
+        self.parts: dict[str, list[Document]] | None = None  # collects later documents of archived sessions, by id
 
     def __enter__(self) -> Self:
         return self
@@ -85,7 +85,7 @@ class Source(ABC):
 
         Sessions of several documents are joined; `unmarked`: see `Joiner`.
         """
-        for where, document in whole(found, unmarked, partial(self.unreadable.add, "part_without_first")):
+        for where, document in whole(found, unmarked, self._headless):
             if not filters.matches(document):
                 continue
             if reason := unusable(document):
@@ -98,6 +98,12 @@ class Source(ABC):
                 continue
             seen.add(session_id)
             yield document
+
+    def _headless(self, where: str, documents: list[Document]) -> None:
+        if self.parts is None:
+            self.unreadable.add("part_without_first", where)
+        else:
+            self.parts.setdefault(str(name(documents[0]["session_id"])), []).extend(documents)
 
 
 def head(document: Document) -> Head:

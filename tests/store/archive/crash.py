@@ -82,7 +82,8 @@ def _torn(before: Crash, crash: Crash) -> Crash:
 def fresh(store: Store, folder: Path, documents: list[dict[str, Any]]) -> set[str]:
     """Nothing but these sessions; their ids."""
     _empty(store, folder)
-    store.sessions.insert_many(documents)
+    if documents:
+        store.sessions.insert_many(documents)
     return {document["session_id"] for document in documents}
 
 
