@@ -121,7 +121,7 @@ def test_a_start_whose_answer_is_lost_and_a_token_that_grows_old_cost_nothing(
             lost.append(route.fetch().status)
             route.abort()
 
-    hasty = settings.model_copy(update={"token_age_s": 1})
+    hasty = settings.changed(token_age_s=1)
     page = context.new_page()
     page.route("**/api/session/start", lose_the_first)
     starts: list[str] = []

@@ -225,7 +225,7 @@ class _Walk:
     def __init__(self, client: Client, settings: Settings, store: Store) -> None:
         self.client = client
         token = settings.admin_token
-        self.reading = {"Authorization": f"Bearer {token.get_secret_value()}"} if token else {}
+        self.reading = {"Authorization": f"Bearer {token.reveal()}"} if token else {}
         self.store = store
         self.session_id = ""
         self.token = ""

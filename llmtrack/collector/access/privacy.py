@@ -89,7 +89,7 @@ class PrivateStore:
 
     def _id(self, session_id: str) -> str:
         key = self._privacy.user_key
-        return session_pseudonym(key.get_secret_value(), session_id) if key else session_id
+        return session_pseudonym(key.reveal(), session_id) if key else session_id
 
     def _members(self, kind: str, data: Document, texts: str, kept: frozenset[str]) -> Iterator[tuple[str, Any]]:
         for name, value in data.items():

@@ -29,9 +29,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from flask import Request, Response
-    from pydantic import SecretStr
 
-    from llmtrack.config import Settings
+    from llmtrack.config import Secret, Settings
 from llmtrack.collector.errors import Denied
 
 COOKIE = "llmtrack_user"
@@ -47,8 +46,8 @@ class Access:
         self,
         secret: str,
         *,
-        admin_token: SecretStr | None = None,
-        ingest_key: SecretStr | None = None,
+        admin_token: Secret | None = None,
+        ingest_key: Secret | None = None,
         token_age_s: float = TOKEN_AGE_S,
         known_as: Callable[[str], str] = str,
     ) -> None:
@@ -57,8 +56,8 @@ class Access:
         self._users = Signer(secret, **_signing("llmtrack.user"))
         self._sessions = TimestampSigner(secret, **_signing("llmtrack.session"))
         self._pages = TimestampSigner(secret, **_signing("llmtrack.page"))
-        self._admin_token = admin_token.get_secret_value() if admin_token else ""
-        self._ingest_key = ingest_key.get_secret_value() if ingest_key else ""
+        self._admin_token = admin_token.reveal() if admin_token else ""
+        self._ingest_key = ingest_key.reveal() if ingest_key else ""
         self._token_age_s = token_age_s
 
     @classmethod

@@ -19,7 +19,7 @@ def secret_key(settings: Settings) -> str:
 
     Raises LlmtrackError when the folder or the file cannot be used.
     """
-    if settings.secret_key and (given := settings.secret_key.get_secret_value()):
+    if settings.secret_key and (given := settings.secret_key.reveal()):
         return given
     path = settings.data_dir / "secret.key"
     try:

@@ -61,7 +61,7 @@ class Appended(NamedTuple):
 def connect(settings: Settings) -> Store:
     """The store that `settings` name: MONGODB_URI, else the embedded server (started or joined)."""
     if settings.mongodb_uri is not None:
-        return store_at(settings.mongodb_uri.get_secret_value(), settings)
+        return store_at(settings.mongodb_uri.reveal(), settings)
     from llmtrack.store.database import embedded
 
     return store_at(embedded.ensure(settings.data_dir, settings.embedded_linger_s), settings)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from llmtrack.config import MessageSource, PresetSource, TurnsOf, VisitSource
 from llmtrack.session.document import Document
 from llmtrack.session.ids import name
 from llmtrack.session.ratings import thumb
@@ -15,17 +16,14 @@ from llmtrack.store.sources.messages import MODEL, PERSON, Items, Message, at, c
 from llmtrack.store.sources.presets import named
 from llmtrack.store.sources.presets.preset import Preset
 
-if TYPE_CHECKING:
-    from llmtrack.config import MessageSource, PresetSource, TurnsOf, VisitSource
-
 _NAMES = ("session_id", "user_id", "model_group", "experiment_id", "start_time", "end_time", "environment")
 
 
 def described(given: PresetSource | VisitSource | MessageSource) -> Preset:
     """The preset that a section [sources.NAME] describes. Raises UsageError for a preset that does not exist."""
-    if given.kind == "preset":
+    if isinstance(given, PresetSource):
         return named(given.preset)
-    return _messages(given) if given.kind == "messages" else _visits(given)
+    return _messages(given) if isinstance(given, MessageSource) else _visits(given)
 
 
 def _messages(given: MessageSource) -> Preset:

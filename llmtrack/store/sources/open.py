@@ -50,21 +50,21 @@ def open_source(uri: str | Sequence[str] | None, settings: Settings, *, stdin: I
         from llmtrack.store.sources.mapped import described
 
         given = settings.sources[uri]
-        here = settings.model_copy(update={"database": given.database or settings.database})
+        here = settings.changed(database=given.database or settings.database)
         return _opened(given.uri, here, described(given), stdin)
     return _opened(uri, settings, None, stdin)
 
 
 def _opened(uri: str | None, settings: Settings, preset: Preset | None, stdin: IO[bytes] | None) -> Source:
     if uri == EMBEDDED:
-        settings, uri = settings.model_copy(update={"mongodb_uri": None}), None
+        settings, uri = settings.changed(mongodb_uri=None), None
     if uri is None:
         store = connect(settings)
-        named = settings.mongodb_uri.get_secret_value() if settings.mongodb_uri else None
+        named = settings.mongodb_uri.reveal() if settings.mongodb_uri else None
         return _of_store(store, _public_name(named, store) if named else EMBEDDED, preset)
     if uri.startswith(("mongodb://", "mongodb+srv://")):
         named_there = bool(urlsplit(uri).path.strip("/"))
-        store = store_at(uri, settings.model_copy(update={"database": None}) if named_there else settings)
+        store = store_at(uri, settings.changed(database=None) if named_there else settings)
         return _of_store(store, _public_name(uri, store), preset)
     if uri == "-":
         kept = _kept(stdin or sys.stdin.buffer)

@@ -12,7 +12,7 @@ from werkzeug.serving import make_server
 
 from llmtrack.collector import create_app
 from llmtrack.collector.models.client import ChatClient
-from llmtrack.config import Privacy, load_settings
+from llmtrack.config import load_settings
 from llmtrack.session.pseudonym import pseudonym
 from llmtrack.store.database.sessions import Store
 from tests.browser.chat.reader import faults
@@ -33,7 +33,7 @@ def serve(store: Store, mongodb_uri: str) -> Iterator[Callable[..., str]]:
 
     def start(groups: list[dict[str, Any]] | None = None, **privacy: Any) -> str:
         more: dict[str, Any] = {"experiments": {"trial": {"groups": groups}}} if groups else {}
-        settings = load_settings(MONGODB_URI=mongodb_uri, secret_key="for tests", privacy=Privacy(**privacy), **more)
+        settings = load_settings(MONGODB_URI=mongodb_uri, secret_key="for tests", privacy=privacy, **more)
         server = make_server("127.0.0.1", 0, create_app(settings, store, ChatClient(settings)), threaded=True)
         threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
         servers.append(server)

@@ -10,12 +10,11 @@ from typing import Any
 import pytest
 import time_machine
 from flask import Flask
-from pydantic import SecretStr
 
 from llmtrack.collector import create_app
 from llmtrack.collector.access.proofs import Access, start_proof
 from llmtrack.collector.models.client import ChatClient
-from llmtrack.config import Settings, load_settings
+from llmtrack.config import Secret, Settings, load_settings
 from llmtrack.errors import UsageError
 from llmtrack.store.database.sessions import Store
 from tests.collector.conftest import Answer, Browser
@@ -29,7 +28,7 @@ STRANGE_ID = "user_victim_1_0123456789abcdef"
 @pytest.fixture
 def strict(settings: Settings) -> Settings:
     """With an ingest key and an admin token."""
-    return settings.model_copy(update={"ingest_key": SecretStr(KEY), "admin_token": SecretStr(ADMIN)})
+    return settings.changed(ingest_key=Secret(KEY), admin_token=Secret(ADMIN))
 
 
 def open_to(settings: Settings, store: Store, serve: Serve) -> Browser:
@@ -296,7 +295,7 @@ def test_what_a_form_can_send_is_no_question(collector: Browser, kind: str) -> N
 
 
 def test_pages_that_are_not_listed_start_nothing(strict: Settings, store: Store, serve: Serve) -> None:
-    listed = strict.model_copy(update={"allowed_origins": ["https://good.example"]})
+    listed = strict.changed(allowed_origins=["https://good.example"])
     collector = open_to(listed, store, serve)
     for origin, status in (
         ("https://good.example", 201),
@@ -340,7 +339,7 @@ def test_every_answer_is_told_what_a_browser_may_do_with_it(collector: Browser, 
 def test_a_proxy_is_believed_only_where_one_is_configured(
     strict: Settings, store: Store, serve: Serve, hops: int
 ) -> None:
-    collector = open_to(strict.model_copy(update={"proxy_hops": hops, "hsts_s": 600}), store, serve)
+    collector = open_to(strict.changed(proxy_hops=hops, hsts_s=600), store, serve)
     headers = collector.get("/", X_Forwarded_Proto="https", X_Forwarded_For="203.0.113.9").headers
     assert ("Secure" in headers["Set-Cookie"]) == bool(hops)
     assert headers["Strict-Transport-Security"] == ("max-age=600" if hops else None)

@@ -123,7 +123,7 @@ def test_sources_of_an_answer_keep_their_query() -> None:
 
 
 def client(store: Store, mongodb_uri: str, **privacy: Any) -> FlaskClient:
-    settings = load_settings(MONGODB_URI=mongodb_uri, secret_key="for tests only", privacy=Privacy(**privacy))
+    settings = load_settings(MONGODB_URI=mongodb_uri, secret_key="for tests only", privacy=privacy)
     return create_app(settings, store, ChatClient(settings, demo_delay_s=0)).test_client()
 
 

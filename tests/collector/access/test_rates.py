@@ -65,7 +65,7 @@ def test_invented_keys_do_not_grow_memory_nor_free_the_one_that_is_refused() -> 
 
 
 def collector(settings: Settings, store: Store, **limits: int) -> FlaskClient:
-    limited = settings.model_copy(update={"limits": Limits(**limits)})
+    limited = settings.changed(limits=Limits(**limits))
     return create_app(limited, store, ChatClient(limited, demo_delay_s=0)).test_client()
 
 

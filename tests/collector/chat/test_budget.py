@@ -43,11 +43,9 @@ def collector(
 ) -> Callable[[str, int], Browser]:
     def start(name: str, per_day: int) -> Browser:
         group = Group(name="a", model=name, base_url=model.base_url)
-        limited = settings.model_copy(
-            update={
-                "limits": Limits(tokens_per_user_per_day=per_day),
-                "experiments": {settings.experiment: Experiment(groups=[group])},
-            }
+        limited = settings.changed(
+            limits=Limits(tokens_per_user_per_day=per_day),
+            experiments={settings.experiment: Experiment(groups=[group])},
         )
         return Browser(serve(create_app(limited, store, ChatClient(limited))))
 

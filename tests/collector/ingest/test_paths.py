@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 from flask import Flask
-from pydantic import ValidationError
 
 import llmtrack
 from llmtrack.collector.app import create_app
 from llmtrack.collector.models.client import ChatClient
-from llmtrack.config import Settings
+from llmtrack.config import Settings, load_settings
+from llmtrack.errors import UsageError
 from llmtrack.store.database.sessions import Store
 
 TRACKER = Path(llmtrack.__file__).parent / "web" / "tracker.js"
@@ -22,7 +22,7 @@ TRACKER = Path(llmtrack.__file__).parent / "web" / "tracker.js"
 @pytest.fixture
 def app(settings: Settings, store: Store) -> Callable[..., Flask]:
     def make(**changed: object) -> Flask:
-        changed_settings = settings.model_copy(update=changed)
+        changed_settings = settings.changed(**changed)
         return create_app(changed_settings, store, ChatClient(changed_settings))
 
     return make
@@ -67,5 +67,5 @@ def test_a_second_path_serves_the_tracker_and_nothing_else(app: Callable[..., Fl
 
 @pytest.mark.parametrize("path", ["pages", "/pages/", "/", "/a b", "//x"])
 def test_a_path_that_is_none_is_refused(path: str) -> None:
-    with pytest.raises(ValidationError):
-        Settings(tracker_path=path)
+    with pytest.raises(UsageError, match="tracker_path"):
+        load_settings(tracker_path=path)

@@ -14,13 +14,12 @@ from flask.testing import FlaskClient
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
-from pydantic import SecretStr
 
 from llmtrack.collector import create_app
 from llmtrack.collector.ingest.assignment import assign
 from llmtrack.collector.ingest.environment import parse_user_agent
 from llmtrack.collector.models.client import ChatClient
-from llmtrack.config import Group, Settings
+from llmtrack.config import Group, Secret, Settings
 from llmtrack.store.database.sessions import Store
 from tests.collector.conftest import Browser
 from tests.quick import on_both
@@ -62,7 +61,7 @@ def test_events_of_an_applications_server_need_no_number(
     settings: Settings, store: Store, serve: Callable[[Flask], str], case: str
 ) -> None:
     headers, with_id, status, count = SERVERS[case]
-    given = settings.model_copy(update={"ingest_key": SecretStr("secret")})
+    given = settings.changed(ingest_key=Secret("secret"))
     collector = Browser(serve(create_app(given, store, ChatClient(given))))
     session_id = started(collector)["session_id"]
     events = [{"t": 1_700_000_000_000, "type": "prompt", "data": {"text": "Why?"}}]
@@ -253,7 +252,7 @@ def test_pages_of_other_origins_may_send_and_read_the_answer(collector: Browser)
 def test_only_listed_origins_may_read_when_there_is_a_list(
     settings: Settings, store: Store, serve: Callable[[Flask], str]
 ) -> None:
-    strict = settings.model_copy(update={"allowed_origins": ["https://good.example"]})
+    strict = settings.changed(allowed_origins=["https://good.example"])
     collector = Browser(serve(create_app(strict, store, ChatClient(strict))))
     for origin, allowed in (("https://good.example", "https://good.example"), ("https://good.example.evil", None)):
         answer = collector.post("/api/session/start", {"environment": {}}, Origin=origin)

@@ -243,7 +243,7 @@ def test_models_are_timed_and_their_failures_counted(
 def test_sessions_ended_by_silence_are_counted(store: Store, settings: Settings) -> None:
     store.start({"session_id": "s", "user_id": "u"})
     metrics = Metrics()
-    stop = start_sweeper(settings.model_copy(update={"silent_after_s": 0.05}), store, metrics)
+    stop = start_sweeper(settings.changed(silent_after_s=0.05), store, metrics)
     deadline = time.monotonic() + 20
     while b'llmtrack_sessions_ended_total{by="silence"} 1.0' not in metrics.exposition():
         assert time.monotonic() < deadline
@@ -292,6 +292,6 @@ def test_a_store_that_refuses_is_not_ready(settings: Settings, store: Store, ser
             raise StoreUnavailable("The database refused: user ann at db.example.", "Check.")
 
     assert settings.mongodb_uri
-    with Refusing(settings.mongodb_uri.get_secret_value()) as refusing:
+    with Refusing(settings.mongodb_uri.reveal()) as refusing:
         answer = Browser(serve(create_app(settings, refusing, ChatClient(settings)))).get("/readyz")
     assert answer.json["wrong"] == {"database": "The database refused"}

@@ -97,7 +97,7 @@ def test_librechat_from_wherever_it_lies(where: str, store: Store, settings: Set
         store.database["messages"].insert_many(messages)
         store.sessions.drop()
         store.sessions.insert_one(logins)
-        source = str(settings.mongodb_uri.get_secret_value()) if settings.mongodb_uri else ""
+        source = str(settings.mongodb_uri.reveal()) if settings.mongodb_uri else ""
     elif where == "dump":
         (tmp_path / "messages.bson").write_bytes(b"".join(map(bson.encode, messages)))
         (tmp_path / "sessions.bson").write_bytes(bson.encode(logins))
@@ -315,7 +315,7 @@ def test_the_llm_platform_keeps_texts_in_another_collection(store: Store, settin
     alone = {**RECORD, "session_id": "never stored", "success": False, "response": "Error: no."}
     store.database["queries"].insert_many([dict(RECORD), alone])
     assert settings.mongodb_uri
-    with open_source(settings.mongodb_uri.get_secret_value(), settings) as opened:
+    with open_source(settings.mongodb_uri.reveal(), settings) as opened:
         visit, lost = opened.documents()
         assert "llm-platform" in opened.remark
     assert [event["type"] for event in visit["events"]] == ["key", "prompt", "model_response", "copy"]
@@ -331,7 +331,7 @@ def test_sessions_of_the_llm_platform_that_hold_texts_stay_as_they_are(store: St
     store.sessions.insert_one({**PLATFORM, "events": [told]})
     store.database["queries"].insert_one(dict(RECORD))
     assert settings.mongodb_uri
-    (visit,) = read(settings.mongodb_uri.get_secret_value(), settings)
+    (visit,) = read(settings.mongodb_uri.reveal(), settings)
     assert visit["events"] == [told]
 
 
@@ -412,9 +412,9 @@ def test_import_from_a_source_and_again_when_the_visit_has_gone_on(
     ("section", "said"),
     [
         ('kind = "visit"', "sources.x"),
-        ('kind = "messages"\ntime = "t"', "sources.x.messages.chat"),
+        ('kind = "messages"\ntime = "t"', "sources.x.chat: is missing"),
         ('preset = "nobody"', "There is no preset 'nobody'"),
-        ('preset = "librechat"\ncolection = "x"', "sources.x"),
+        ('preset = "librechat"\ncolection = "x"', "sources.x.colection"),
     ],
 )
 def test_a_source_that_is_described_wrongly_is_named(section: str, said: str) -> None:

@@ -57,7 +57,7 @@ def opened(kind: str, documents: list[dict[str, Any]], folder: Path, settings: S
     named = str(folder / "sessions")
     if kind.startswith("mongodb"):
         assert settings.mongodb_uri
-        named = settings.mongodb_uri.get_secret_value()
+        named = settings.mongodb_uri.reveal()
         with Store(named) as store:
             store.sessions.delete_many({})
             if documents:

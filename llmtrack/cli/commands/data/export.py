@@ -108,14 +108,14 @@ def _format(format: FileFormat | None, out: Path | None) -> FileFormat:
 def _redactor(settings: Settings) -> Redactor:
     from llmtrack.analysis.export.redact import Redactor
 
-    if settings.redact_key is None or not settings.redact_key.get_secret_value():
+    if settings.redact_key is None or not settings.redact_key.reveal():
         raise UsageError(
             "--redact needs a key: LLMTRACK_REDACT_KEY is not set.",
             "Make one and keep it: export LLMTRACK_REDACT_KEY="
             "$(python3 -c 'import secrets; print(secrets.token_hex(32))')",
         )
     try:
-        return Redactor(settings.redact_key.get_secret_value())
+        return Redactor(settings.redact_key.reveal())
     except UsageError as error:
         raise UsageError(f"LLMTRACK_REDACT_KEY: {error.message}", error.hint) from None
 

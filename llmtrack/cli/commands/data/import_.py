@@ -127,7 +127,7 @@ def _source(origin: str, settings: Settings, open_files: ExitStack) -> ReadSourc
 def _store(settings: Settings, to: str | None) -> Store:
     from llmtrack.store.database.sessions import connect, store_at
 
-    return store_at(to, settings.model_copy(update={"database": None})) if to else connect(settings)
+    return store_at(to, settings.changed(database=None)) if to else connect(settings)
 
 
 def _load(store: Store, name: str, stream: BinaryIO, quiet: bool, *, dry_run: bool, overwrite: bool) -> dict[str, Any]:

@@ -205,4 +205,4 @@ def _serve(settings: Settings, database: str, port: int) -> None:
         "experiment": DEMO,
         "experiments": {DEMO: Experiment(groups=[Group(name=DEMO, model=DEMO, provider=DEMO)])},
     }
-    run(settings.model_copy(update=only), HOST, port, workers=1, quiet=True)
+    run(settings.changed(**only), HOST, port, workers=1, quiet=True)
