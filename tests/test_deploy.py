@@ -132,7 +132,7 @@ def test_a_unit_writes_into_its_state_folder_only(unit: str) -> None:
 
 def test_alerts_ask_for_figures_that_are_told() -> None:
     class Spool:
-        depth, age_s, refused = 0, 0.0, 0
+        depth, age_s, refused, behind_s = 0, 0.0, 0, 0.0
 
     metrics = Metrics()
     metrics.spool = Spool()
