@@ -15,6 +15,7 @@ SELECTION: Final = "selection"
 COPY: Final = "copy"
 ACTIVITY: Final = "activity"
 VISIBILITY: Final = "visibility"
+VIEW: Final = "view"  # how long an answer was on the screen, and how far it was seen
 NAVIGATION: Final = "navigation"
 PROMPT: Final = "prompt"
 MODEL_RESPONSE: Final = "model_response"
@@ -29,6 +30,7 @@ EVENT_TYPES: Final = (
     COPY,
     ACTIVITY,
     VISIBILITY,
+    VIEW,
     NAVIGATION,
     PROMPT,
     MODEL_RESPONSE,

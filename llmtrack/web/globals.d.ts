@@ -6,7 +6,8 @@
 // address     An address may carry what is private: a query, a fragment, the path of a file, a letter's addressee.
 // api         A page may load the tracker twice (?v=2): the first one serves both, with the strictest of their settings.
 // arm         A dead-man's switch: the browser sends it when the page dies without pagehide. Armed at a checkpoint.
-// checkpoint  Once a second at most, never inside a handler.
+// beat        Four times a second: what can wait for it needs no timer of its own. Each part is guarded alone.
+// checkpoint  Every third beat, never inside a handler.
 // clock       Epoch ms that never run back. performance.now() may stop in a sleeping laptop; the date may be set back.
 // checkIdle   Idle is dated when it began, however late this runs. What is done in a frame is not seen, that it has the
 //             focus is: such a page stays active. A timer that is much too late says that the machine slept.
@@ -18,16 +19,24 @@
 // fewer       Tries with ever fewer events until they are taken: a beacon, a disk that is nearly full.
 // leave       Firefox stops the scripts of a closing tab in the middle, most often where they touch the disk: the beacon
 //             goes first, and a second listener and visibilitychange do what is not done yet.
-// listen      Scroll events do not leave a shadow root: each open one is listened to when a gesture shows it. History
-//             tells nobody of pushState. Momentum and smooth scrolling last up to 1 s, after a touch 3 s.
+// listen      History tells nobody of pushState; a router that kept the real one is seen by the next beat. Scroll
+//             events do not leave a shadow root: each open one is listened to when a gesture shows it. Momentum and
+//             smooth scrolling last up to 1 s, after a touch 3 s. A copy is seen last, when the page's own listeners
+//             have put there what they want to be copied.
+// look        A new observer tells at once of all that it is given, at the next frame: no layout is forced, what virtual
+//             lists recycle is asked anew each time, and clipping by whatever scrolls is the browser's work. The root
+//             element is asked of, too: else nothing would tell that the last answer has gone.
+// looked      Without entries the page is hidden or left: what was on the screen leaves it, what never was is told. The
+//             share is of px, as an answer grows while it is read. A beat that comes late says that the machine slept.
 // MASKED      Firefox reads the children of a text area, which a server may have filled with a draft.
 // orphans     Visits whose page is gone. Oldest first, what has no room in SPOOL_BYTES or is older than a day is
 //             forgotten, at load too, with or without a collector. Hidden tabs wake once a minute: DEAD is two.
 // pack        A body with the first events that fit. All beacons and keepalive requests of a page share 65,536 bytes.
 // place       The range in its own tree: browsers tell of a shadow tree only to those who know its root, so the descent
 //             begins at the host. Browsers before getComposedRanges tell of the light tree alone.
-// post        As text/plain, which needs no preflight.
-// push        Data may be cyclic, hold a BigInt, or a getter that throws. Later ones than QUEUE are lost: a gap in n.
+// post        As text/plain, which needs no preflight. The start outlives its page, and what is sent as the page hides.
+// push        A route is told before what happened on it. Data may be cyclic, hold a BigInt, or a getter that throws.
+//             Later ones than QUEUE are lost: a gap in n.
 // run         The only sender: one request at a time; rests that no event cuts short.
 // rest        `after` is Retry-After: seconds or a date.
 // selected    Nothing where a field has the focus or the tree cannot be known, as it may be a draft. In a shadow tree
@@ -95,28 +104,17 @@ interface Settings {
   hashRoutes?: unknown;
 }
 
-/** A scroll that is not over yet: px since epoch ms, and whether a gesture of the person caused it. */
-interface Movement {
-  el: Element;
-  path: number;
-  down: boolean;
-  since: number;
-  own: boolean;
-}
-
-type Disk = <T>(work: (storage: Storage) => T) => T | undefined;
-type Begin = (settings: Settings, previous?: string) => void;
-
 interface Window {
   katex: Katex;
   llmtrack: {
     sessionId: string | null;
     start(settings?: Settings): void;
     track(type: string, data?: any): void;
-    optOut(): void;
+    /** Missing where an element of the page is called llmtrack. */
+    optOut?(): void;
     consent(given: boolean): void;
   };
-  fetchLater?(url: string, options: RequestInit): unknown;
+  fetchLater(url: string, options: RequestInit): unknown;
 }
 
 interface Navigator {

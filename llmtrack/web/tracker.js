@@ -1,9 +1,8 @@
-// What is recorded: docs/tracking.md. Types and reasons: globals.d.ts.
+// Documented in docs/tracking.md and globals.d.ts.
 
-const IDLE = 30_000, WINDOW = 500, SETTLE = 600, DAY = 86_400_000, DEAD = 120_000;
+const BEAT = 250, IDLE = 30_000, REST = 500, DAY = 86_400_000, DEAD = 120_000;
 const BATCH_MS = 2_000, BATCH_EVENTS = 20, QUEUE = 2_000;
-const BATCH_BYTES = 40_000, BEACON_BYTES = 64_000, EVENT_BYTES = 100_000, SPOOL_BYTES = 200_000;
-const TEXT = 20_000;
+const BATCH_BYTES = 40_000, BEACON_BYTES = 64_000, EVENT_BYTES = 100_000, SPOOL_BYTES = 200_000, TEXT = 20_000;
 const SPOOL = "llmtrack:spool:", USER = "llmtrack:user", OUT = "llmtrack:optout", CONSENT = "llmtrack:consent";
 const EDITOR = "[contenteditable]:not([contenteditable=false]),[role=textbox]", FIELD = "input,textarea,select";
 const MASKED = "[data-llmtrack-mask],textarea:not(:empty)";
@@ -11,10 +10,7 @@ const CONTROL = "a[href],button,summary,[role=button],[role=link],[type=button],
 
 const gpc = navigator.globalPrivacyControl === true, dnt = navigator.doNotTrack === "1";
 
-/** @type {Settings | undefined} */
-let settings;
-/** @type {Visit | null} */
-let visit = null;
+let settings, visit;
 
 /** @type {Window["llmtrack"]} */
 const mine = {
@@ -38,7 +34,7 @@ const mine = {
   },
 };
 
-const api = typeof window.llmtrack?.start === "function" ? window.llmtrack : mine;
+const api = window.llmtrack?.optOut ? window.llmtrack : mine;
 
 let warned = false;
 
@@ -57,14 +53,13 @@ function guard(work) {
 
 const later = (work, ms) => setTimeout(() => guard(work), ms);
 
-function on(target, types, handler) {
+function on(target, types, handler, capture = true) {
   for (const type of types.split(" ")) {
     const guarded = (event) => event.isTrusted && guard(() => handler(event));
-    target.addEventListener(type, guarded, { capture: true, passive: true });
+    target.addEventListener(type, guarded, { capture, passive: true });
   }
 }
 
-/** @type {Disk} */
 function disk(work) {
   try {
     return work(localStorage);
@@ -75,12 +70,13 @@ const read = (key) => disk((storage) => storage.getItem(key));
 
 const wellFormed = (text, most = TEXT) => text.slice(0, most).toWellFormed();
 
-const encoder = new TextEncoder(), bytes = (text) => encoder.encode(text).length;
+const encoder = new TextEncoder();
+const bytes = (text) => encoder.encode(text).length;
 const random = () => crypto.getRandomValues(new BigUint64Array(2)).join("");
 
 const address = ({ protocol, host, pathname }) => protocol + (host && protocol !== "file:" ? `//${host}${pathname}` : "");
 const pageUrl = () => address(location);
-const route = () => (settings?.hashRoutes != null && location.hash.match(/^#!?\/[^?&=]*/)?.[0]) || undefined;
+const route = () => (settings.hashRoutes != null && location.hash.match(/^#!?\/[^?&=]*/)?.[0]) || undefined;
 
 let zero = 0;
 
@@ -90,7 +86,6 @@ function clock() {
   return zero + performance.now();
 }
 
-/** @type {Record<string, string | null | undefined>} */
 const decided = { [OUT]: read(OUT), [CONSENT]: read(CONSENT) };
 
 function decide(key, value) {
@@ -109,7 +104,6 @@ function heed() {
   else if (!visit && !document.prerendering) begin(settings);
 }
 
-/** @type {Begin} */
 function begin({ endpoint, experiment, user }, previous) {
   const began = clock();
   const id = user || read(USER) || random();
@@ -144,6 +138,7 @@ function begin({ endpoint, experiment, user }, previous) {
   idle = true;
   selectedAt = 0;
   moved = null;
+  views = { __proto__: null };
   where = here();
   listen();
   active();
@@ -153,6 +148,7 @@ function begin({ endpoint, experiment, user }, previous) {
 
 function push(type, data = {}, t = clock()) {
   if (!visit || visit.left || visit.refused) return;
+  navigated();
   const n = ++visit.n;
   if (visit.queue.length >= QUEUE) return;
   let json = '{"unreadable":true}';
@@ -163,8 +159,6 @@ function push(type, data = {}, t = clock()) {
   let size = bytes(json);
   if (size > EVENT_BYTES) size = (json = `{"truncated":${size}}`).length;
   visit.queue.push({ n, t, type, json, size });
-  checkpoint();
-  schedule(visit.queue);
 }
 
 function stop() {
@@ -176,7 +170,6 @@ function stop() {
   deadman.abort();
 }
 
-// May be stopped anywhere and is called again: the beacon before the disk.
 function leave() {
   const v = visit;
   if (!v) return;
@@ -184,6 +177,7 @@ function leave() {
     checkIdle();
     settle();
     scrolled();
+    looked();
     v.left = clock();
   }
   if (v.token && !v.told) fit(v, (body) => (v.told = navigator.sendBeacon(v.to + "end", body)));
@@ -192,10 +186,7 @@ function leave() {
   v.kept = true;
 }
 
-// --- spool
-
-let saved = 0, saving = 0;
-let deadman = new AbortController();
+let saved = 0, beats = 0, deadman = new AbortController();
 
 function fewer(count, take) {
   for (; ; count >>= 1) {
@@ -206,9 +197,8 @@ function fewer(count, take) {
   }
 }
 
-/** @param {Visit} v */
 function save(v) {
-  if (!visit || settings?.spool === "off") return;
+  if (!visit || settings.spool === "off") return;
   if (v === visit) v.at = clock();
   const key = SPOOL + v.start.session_id;
   if (!v.queue.length && !(v.left && !v.ended)) return disk((storage) => storage.removeItem(key));
@@ -221,7 +211,6 @@ function save(v) {
   });
 }
 
-/** @returns {Visit[]} */
 function orphans(room = SPOOL_BYTES, but = "") {
   const began = (key) => key.split("_").at(-2);
   return disk((storage) => Object.keys(storage).filter((key) => key.startsWith(SPOOL) && key !== but)
@@ -235,50 +224,37 @@ function orphans(room = SPOOL_BYTES, but = "") {
 }
 
 function checkpoint() {
-  saving ||= later(() => {
-    saving = 0;
-    saved = performance.now();
-    if (!visit || visit.left) return;
-    save(visit);
-    arm(visit);
-  }, saved + 1_000 - performance.now());
+  if (beats % 3 || !visit || visit.left || visit.n === saved) return;
+  saved = visit.n;
+  save(visit);
+  arm(visit);
 }
 
-/** @param {Visit} v */
 function arm(v) {
   if (!window.fetchLater || !v.token) return;
   deadman.abort();
   deadman = new AbortController();
-  fit(v, (body) => window.fetchLater?.(v.to + "end", { method: "POST", body, signal: deadman.signal }));
+  fit(v, (body) => window.fetchLater(v.to + "end", { method: "POST", body, signal: deadman.signal }));
 }
 
-// --- sending
+let busy = false, failures = 0, sweepAt = 0;
 
-let busy = false;
-let failures = 0, timer = 0, swept = -DEAD;
-
-function schedule(queue) {
-  if (busy) return;
-  const full = queue.length >= BATCH_EVENTS || queue.reduce((sum, event) => sum + event.size, 0) >= BATCH_BYTES;
-  if (timer && !full) return;
-  clearTimeout(timer);
-  timer = later(run, full ? 0 : BATCH_MS);
+function dispatch() {
+  const queue = visit?.queue ?? [], size = queue.reduce((sum, event) => sum + event.size, 0);
+  if (queue.length >= BATCH_EVENTS || size >= BATCH_BYTES || clock() - queue[0]?.t >= BATCH_MS) run();
 }
 
-async function run(keepalive = false) {
+async function run() {
   if (busy || !visit || visit.left) return;
-  clearTimeout(timer);
-  timer = 0;
   busy = true;
   try {
-    await deliver(visit, keepalive);
+    await deliver(visit);
     failures = 0;
     await sweep();
-  } catch (/** @type {any} */ error) {
+  } catch (error) {
     return rest(error);
   }
   busy = false;
-  if (visit?.queue.length) schedule(visit.queue);
 }
 
 function rest({ after }) {
@@ -291,14 +267,13 @@ function rest({ after }) {
 }
 
 async function sweep() {
-  if (performance.now() - swept < DEAD / 2) return;
-  swept = performance.now();
+  if (beats < sweepAt) return;
+  sweepAt = beats + 240;
   const v = visit;
   for (const orphan of orphans()) if (v === visit) await deliver(orphan).catch(() => {});
 }
 
-/** @param {Visit} v */
-async function deliver(v, keepalive = false) {
+async function deliver(v) {
   const last = v.n;
   let again = false;
   save(v);
@@ -309,9 +284,9 @@ async function deliver(v, keepalive = false) {
       const packed = pack(v, BATCH_EVENTS, BATCH_BYTES, (left = v.left));
       batch = packed.events;
       if (!batch.length && !left) return;
-      const { rejected } = await post(v.to + (left ? "end" : "event"), packed.body, keepalive);
+      const { rejected } = await post(v.to + (left ? "end" : "event"), packed.body);
       if (rejected?.length) warn(rejected);
-    } catch (/** @type {any} */ error) {
+    } catch (error) {
       if (!error.refused) throw error;
       if (v.token && !again && [401, 403, 404].includes(error.status)) {
         again = true;
@@ -328,23 +303,22 @@ async function deliver(v, keepalive = false) {
   }
 }
 
-/** @param {Visit} v */
 async function open(v) {
   const sent = clock();
   const reply = await post(v.to + "start", JSON.stringify({ ...v.start, age_ms: Math.min(DAY, sent - v.began) }));
-  if (!reply.token || !reply.server_time) throw new Error("no token");
+  if (!reply.token) throw "no token";
   v.offset = reply.server_time - (sent + clock()) / 2;
   v.token = reply.token;
 }
 
-async function post(url, body, keepalive = true) {
+async function post(url, body) {
+  const keepalive = document.hidden || !visit?.token;
   const reply = await fetch(url, { method: "POST", body, keepalive, signal: AbortSignal.timeout(10_000) });
   if (reply.ok) return reply.json();
   const { status } = reply, refused = status >= 400 && status < 500 && status !== 429;
   throw { status, refused, after: reply.headers.get("retry-after"), text: await reply.text() };
 }
 
-/** @param {Visit} v */
 function pack({ token, offset, start: { session_id }, queue }, most = 0, room = 0, left = 0) {
   const parts = [];
   for (const { n, t, type, json } of queue.slice(0, most)) {
@@ -357,12 +331,9 @@ function pack({ token, offset, start: { session_id }, queue }, most = 0, room = 
   return { body: `${head.slice(0, -1)},"events":[${parts}]}`, events: queue.slice(0, parts.length) };
 }
 
-/** @param {Visit} v */
 function fit(v, send, left = v.left || clock()) {
   fewer(v.queue.length, (most) => send(pack(v, most, BEACON_BYTES, left).body));
 }
-
-// --- what may be read
 
 const outer = (node) => node.assignedSlot ?? node.parentNode ?? node.host;
 const after = (node) => node && (node.nextSibling ?? after(node.parentNode));
@@ -402,7 +373,7 @@ function spelled(text, whole) {
   return found === letters.length;
 }
 
-function selected() {
+function selected(copied = "") {
   const selection = getSelection();
   if (!selection?.rangeCount || within(focused(), field)) return;
   const { startContainer, startOffset, endContainer, endOffset } = place(selection), root = startContainer.getRootNode();
@@ -415,9 +386,10 @@ function selected() {
   if (!text.trim()) return;
   const masked = huge || !spelled(text, whole) || within(startContainer, secret)
     || secrets(startContainer, endContainer.childNodes[endOffset] ?? after(endContainer));
+  const said = (!masked && copied) || text;
   const data = {
-    selected_text: masked ? "" : text,
-    selected_length: masked || text.length > TEXT ? text.length : undefined,
+    selected_text: masked ? "" : said,
+    selected_length: masked || said.length > TEXT ? said.length : undefined,
     masked: masked ? true : undefined,
     page_url: pageUrl(),
     turn_id: within(startContainer, (node) => node.dataset?.turnId)?.dataset.turnId,
@@ -436,47 +408,37 @@ function clicked(target) {
   const data = { target: target.tagName };
   if (within(target, secret)) return data;
   const named = within(target, (node) => node.dataset?.llmtrackName || node.matches?.(CONTROL));
-  if (named && settings?.names !== "off") data.name = named.dataset?.llmtrackName || label(named);
+  if (named && settings.names !== "off") data.name = named.dataset?.llmtrackName || label(named);
   const link = within(target, (node) => node.pathname && node.matches("a"));
   if (link) data.href = link.origin === location.origin ? link.pathname : address(link);
   return data;
 }
 
-// --- what is recorded
-
-let idle = false, input = 0, idleTimer = 0;
+let idle, input;
 
 const framed = () => document.hasFocus() && focused()?.tagName === "IFRAME";
 
 function checkIdle() {
   const quiet = clock() - input;
-  clearTimeout(idleTimer);
-  if (quiet < IDLE) {
-    idleTimer = later(checkIdle, IDLE - quiet);
-  } else if (!idle && framed() && quiet < 2 * IDLE) {
+  if (idle || quiet < IDLE) return;
+  if (framed() && quiet < 2 * IDLE) {
     input += quiet;
     push("activity", { activity_state: "active", frame: true });
-    checkIdle();
-  } else if (!idle) {
+  } else {
     idle = true;
     push("activity", { activity_state: "idle" }, input + IDLE);
   }
 }
 
 function active() {
-  const t = clock();
-  if (t - input >= IDLE) checkIdle();
-  input = t;
-  if (!idle) return;
-  idle = false;
-  push("activity", { activity_state: "active" }, t);
   checkIdle();
+  input = clock();
+  if (idle) push("activity", { activity_state: "active" }, input);
+  idle = false;
 }
 
 const tops = new WeakMap();
-let pressed = false, ownUntil = 0;
-/** @type {Movement | null} */
-let moved = null;
+let pressed, ownUntil, moved;
 
 function onScroll({ target }) {
   const el = target === document ? document.scrollingElement : target;
@@ -484,13 +446,11 @@ function onScroll({ target }) {
   const t = clock(), top = el.scrollTop, step = top - (tops.get(el) ?? 0);
   tops.set(el, top);
   if (!step) return;
-  if (!moved) later(scrolled, WINDOW);
-  /** @type {any} */
-  const now = moved?.el === el ? moved : { el, path: 0, down: true, since: moved?.since ?? t, own: false };
-  now.path += Math.abs(step);
-  now.down = step > 0;
-  now.own ||= pressed || t < ownUntil;
-  moved = now;
+  if (!moved) later(scrolled, REST);
+  if (moved?.el !== el) moved = { el, path: 0, since: moved?.since ?? t };
+  moved.path += Math.abs(step);
+  moved.down = step > 0;
+  moved.own ||= pressed || t < ownUntil;
 }
 
 function scrolled() {
@@ -499,7 +459,7 @@ function scrolled() {
   moved = null;
   push("scroll", {
     scrollY: Math.round(el.scrollTop),
-    speed: Math.round((path * 1_000) / Math.max(clock() - since, WINDOW)),
+    speed: Math.round((path * 1_000) / Math.max(clock() - since, REST)),
     direction: down ? "down" : "up",
     page_height: el.scrollHeight,
     view_height: el.clientHeight,
@@ -507,24 +467,63 @@ function scrolled() {
   });
 }
 
-let settling = 0, selectedAt = 0, lastText = "";
+let selectedAt, lastText = "";
 
-function awaitSelection() {
-  clearTimeout(settling);
-  settling = later(() => (pressed ? awaitSelection() : settle()), SETTLE);
+function rested() {
+  if (!pressed && clock() - selectedAt >= REST) settle();
 }
 
 function settle() {
   if (!selectedAt) return;
-  clearTimeout(settling);
   const { text = "", data } = selected() ?? {};
   if (data && text !== lastText) push("selection", data, selectedAt);
   lastText = text;
   selectedAt = 0;
 }
 
+let views = {}, lookedAt, roots = [];
+
+function answers() {
+  roots = roots.filter((root) => root.isConnected);
+  const found = [document, ...roots].flatMap((root) => [...root.querySelectorAll("[data-turn-id]")]);
+  for (const { dataset } of found) views[dataset.turnId] ??= { ms: 0, px: 0 };
+  return found;
+}
+
+function look() {
+  if (!visit || document.hidden) return;
+  const observer = new IntersectionObserver((entries) => {
+    observer.disconnect();
+    guard(() => document.hidden || looked(entries));
+  });
+  for (const el of [document.documentElement, ...answers()]) observer.observe(el);
+}
+
+function looked(entries = answers() && []) {
+  const t = clock(), spent = Math.min(t - lookedAt, 4 * BEAT);
+  lookedAt = t;
+  for (const { target, intersectionRect: part, boundingClientRect: box } of entries) {
+    const view = views[target.dataset.turnId];
+    if (!view || !part.height) continue;
+    view.height = Math.max(box.height, view.now && view.height);
+    view.px = Math.max(view.px, part.bottom - box.top);
+    view.now = true;
+  }
+  for (const turn_id in views) {
+    const view = views[turn_id], { on, now, told } = view;
+    if (on) view.ms += spent;
+    view.on = now;
+    view.now = false;
+    if (on ? now : told || entries[0]) continue;
+    const share = Math.min(1, view.px / view.height || 0).toFixed(2);
+    push("view", { turn_id, visible_ms: Math.round(view.ms), seen_share: +share });
+    view.ms = 0;
+    view.told = true;
+  }
+}
+
 const here = () => pageUrl() + route();
-let where = "";
+let where;
 
 function navigated() {
   if (where === here()) return;
@@ -533,17 +532,17 @@ function navigated() {
 }
 
 function shown() {
-  const state = document.visibilityState;
-  push("visibility", { visibility_state: state });
-  if (state === "visible") return active();
-  if (visit) save(visit);
-  run(true);
+  if (document.hidden) looked();
+  push("visibility", { visibility_state: document.visibilityState });
+  if (!document.hidden) return active();
+  save(visit);
+  run();
 }
 
 let listen = () => {
   listen = () => {};
   tops.set(document.scrollingElement ?? document, scrollY);
-  const roots = new WeakSet();
+  setInterval(() => ++beats && [navigated, checkIdle, rested, checkpoint, dispatch, look].forEach(guard), BEAT);
   on(window, "pointermove pointerdown pointerup pointercancel wheel touchmove keydown", (event) => {
     const { type } = event, path = event.composedPath();
     if (type.startsWith("pointer")) pressed = event.buttons > 0;
@@ -551,8 +550,9 @@ let listen = () => {
       ownUntil = clock() + (type === "touchmove" ? 3_000 : 1_000);
     }
     for (const root of path) {
-      if (root instanceof ShadowRoot && !roots.has(root)) on(root, "scroll", onScroll);
-      roots.add(root);
+      if (!(root instanceof ShadowRoot) || roots.includes(root)) continue;
+      roots.push(root);
+      on(root, "scroll", onScroll);
     }
     active();
   });
@@ -562,32 +562,28 @@ let listen = () => {
     const x = Math.round(event.clientX), y = Math.round(event.clientY);
     push("click", { ...clicked(event.composedPath()[0]), x, y, page_url: pageUrl() });
   });
-  on(document, "selectionchange", () => {
-    selectedAt = clock();
-    awaitSelection();
-  });
-  on(document, "copy", (event) => {
+  on(document, "selectionchange", () => (selectedAt = clock()));
+  on(window, "copy", (event) => {
     settle();
-    const copied = within(event.composedPath()[0], field) ? null : selected();
+    const copied = !within(event.composedPath()[0], field) && selected(event.clipboardData.getData("text/plain"));
     if (copied) push("copy", copied.data);
-  });
-  for (const name of /** @type {const} */ (["pushState", "replaceState"])) {
+  }, false);
+  for (const name of ["pushState", "replaceState"]) {
     const real = history[name];
     history[name] = (...state) => {
       real.apply(history, state);
       guard(navigated);
     };
   }
-  on(window, "popstate", navigated);
   on(document, "visibilitychange", () => (visit?.left ? leave() : shown()));
-  for (const twice of [leave, leave]) on(window, "pagehide", twice);
+  on(window, "pagehide pagehide", leave);
   on(window, "pageshow", ({ persisted }) => {
-    if (persisted && visit && settings) begin(settings, visit.start.session_id);
+    if (persisted && visit) begin(settings, visit.start.session_id);
   });
 };
 
 guard(() => {
-  const self = String(import.meta.url).split("#")[0];
+  const self = `${import.meta.url}`.split("#")[0];
   for (const { src, dataset } of document.scripts) {
     const known = /llmtrack/.test(self) || dataset.endpoint || dataset.experiment;
     if (known && src.split("#")[0] === self) api.start({ ...dataset });
@@ -595,7 +591,7 @@ guard(() => {
   if (api !== mine) return;
   window.llmtrack = api;
   orphans();
-  later(() => settings ?? warn("found no tag of its own: records nothing before llmtrack.start({…})"), 1_000);
+  later(() => settings ?? warn("found no tag of its own: waits for llmtrack.start({…})"), 1_000);
   on(window, "storage", ({ key, newValue }) => {
     if (!(key in decided)) return;
     decided[key] = newValue;

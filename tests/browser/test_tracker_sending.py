@@ -258,7 +258,10 @@ def test_hiding_the_page_sends_at_once(page: Page, collector: Collector, site: S
     )
     arrive(page, collector, site)
     track(page, 3)
-    page.evaluate("Object.defineProperty(document, 'visibilityState', {value: 'hidden'}); onHidden()")
+    page.evaluate(
+        "for (const [name, value] of [['hidden', true], ['visibilityState', 'hidden']])"
+        " Object.defineProperty(document, name, {value}); onHidden()"
+    )
     until(lambda: ticks(collector, 3), 1, lambda s: wait(page, s))
     page.goto("about:blank")
     until(lambda: collector.visit.ends, pause=lambda s: wait(page, s))

@@ -12,7 +12,17 @@ from llmtrack.analysis.interaction.attempts import passed_over
 from llmtrack.session.cleaning.batch import Bools, Ints
 from llmtrack.session.cleaning.clean import Cleaned
 from llmtrack.session.cleaning.series import chats, following, last, numbered
-from llmtrack.session.schema import ACTIVITY, COPY, ERROR, IDLE_AFTER_S, MODEL_RESPONSE, PROMPT, SELECTION, VISIBILITY
+from llmtrack.session.schema import (
+    ACTIVITY,
+    COPY,
+    ERROR,
+    IDLE_AFTER_S,
+    MODEL_RESPONSE,
+    PROMPT,
+    SELECTION,
+    VIEW,
+    VISIBILITY,
+)
 from llmtrack.session.values import Floats, Objects
 
 IDLE: Final = "idle"
@@ -28,8 +38,8 @@ _NOTHING: Final[Any] = None  # numpy compares with it, whatever its types say
 class Rows:
     """The events of clean sessions, sorted by session and t; every mask and number has one entry an event.
 
-    Which event a person made is decided here: all but answers, the tracker's remark that nobody did anything, and that
-    the page was hidden or shown. Where a person was away is decided here, too.
+    Which event a person made is decided here: all but answers and the tracker's remarks: that nobody did anything, that
+    the page was hidden or shown, what was on the screen. Where a person was away is decided here, too.
     """
 
     def __init__(self, cleaned: Cleaned) -> None:
@@ -134,7 +144,7 @@ class Rows:
     @cached_property
     def user(self) -> Bools:
         """What a person did."""
-        return ~(self.call | self.idle | self.kind(VISIBILITY))
+        return ~(self.call | self.idle | self.kind(VISIBILITY) | self.kind(VIEW))
 
     def _says(self, kind: str, field: str, value: str) -> Bools:
         found = self.kind(kind)

@@ -23,6 +23,7 @@ from llmtrack.session.schema import (
     PROMPT,
     SCROLL,
     SELECTION,
+    VIEW,
     VISIBILITY,
 )
 from llmtrack.session.values import text as as_text
@@ -69,7 +70,7 @@ def tell(events: Sequence[Event], environment: Data | None = None) -> list[Sente
         data = event["data"]
         sentence = _SENTENCES.get(event["type"], _other)(event, data, told)
         sentences.append(sentence._replace(text=line(sentence.text), body=_body(sentence.body)))
-        told.idle = is_idle(event) or (told.idle and event["type"] == MODEL_RESPONSE)
+        told.idle = is_idle(event) or (told.idle and event["type"] in (MODEL_RESPONSE, VIEW))
         told.arrived = True
         told.chat = _word(data, "chat_session_id") or told.chat
         if event["type"] in (PROMPT, MODEL_RESPONSE):
@@ -111,6 +112,16 @@ def _visibility(event: Event, data: Data, told: _Told) -> Sentence:
     ways = {"hidden": "turned to another tab or window", "visible": "turned back to the page"}
     said = ways.get(_word(data, "visibility_state"))
     return Sentence(said) if said else _other(event, data, told)
+
+
+def _view(event: Event, data: Data, told: _Told) -> Sentence:
+    shown, share = _number(data, "visible_ms"), _number(data, "seen_share")
+    if shown is None:
+        return _other(event, data, told)
+    if shown <= 0:
+        return Sentence("an answer stayed off the screen")
+    seen = "" if share is None else f", {share:.0%} of it seen"
+    return Sentence(f"an answer was on the screen for {duration(shown / 1000)}{seen}")
 
 
 def _navigation(event: Event, data: Data, told: _Told) -> Sentence:
@@ -243,6 +254,7 @@ def _other(event: Event, data: Data, told: _Told) -> Sentence:
 _SENTENCES: dict[str, Callable[[Event, Data, _Told], Sentence]] = {
     ACTIVITY: _activity,
     VISIBILITY: _visibility,
+    VIEW: _view,
     NAVIGATION: _navigation,
     SCROLL: _scroll,
     CLICK: _click,

@@ -19,6 +19,7 @@ NAMES: Final = ("user_id", "model_group", "experiment_id")
 ENVIRONMENT: Final = ("device", "browser", "os")
 NUMBERS: Final = frozenset(
     {"scrollY", "speed", "page_height", "x", "y", "latency_ms", "ttft_ms", "response_length", "attempt"}
+    | {"visible_ms", "seen_share"}
 )
 TEXTS: Final = frozenset(
     {"text", "selected_text", "chat_session_id", "turn_id", "error", "model", "provider", "activity_state"}

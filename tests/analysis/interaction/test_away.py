@@ -57,6 +57,16 @@ def test_active_time_is_that_of_a_page_that_is_seen(events: list[Any], active_s:
     assert numbers(*events, end_s=60)["active_s"] == active_s
 
 
+def test_what_was_on_the_screen_is_nothing_that_a_person_did() -> None:
+    # The page notes at 50 s that the answer has left the screen: nobody did anything between 5 s and 60 s.
+    told = (50, "view", {"turn_id": "t1", "visible_ms": 48_000, "seen_share": 1})
+    with_view = numbers(click(0), click(5), told, click(60), end_s=60)
+    without = numbers(click(0), click(5), click(60), end_s=60)
+    same = [key for key in without if key not in ("session_id", "events") and with_view[key] == with_view[key]]
+    assert {key: with_view[key] for key in same} == {key: without[key] for key in same}
+    assert with_view["active_s"] == 35  # 0 to 5, and 30 s of the gap after it
+
+
 def test_an_answer_that_comes_to_a_hidden_page_is_waited_for_and_then_not_read() -> None:
     # Waiting 0 to 20; hidden 5 to 60; read 60 to 64.
     asked, answered = (0, "prompt", {"text": "Why?"}), (20, "model_response", {"text": "So."})

@@ -68,6 +68,8 @@ def test_what_was_typed_stays_wherever_its_field_is(tab: Tab, collector: Collect
 
 def test_masks_hold_across_the_roots_below_them(tab: Tab, collector: Collector, site: Site) -> None:
     arrive(tab, collector, site)
+    put = "event.clipboardData.setData('text/plain', 'secret that the page knows'); event.preventDefault()"
+    tab.run(f"() => document.addEventListener('copy', (event) => {{ {put} }})")
     for part in MASKED:
         tab.drag_over(f"parts.{part}")
         take(tab)

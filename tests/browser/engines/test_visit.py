@@ -11,6 +11,12 @@ def test_one_visit_in_every_engine(tab: Tab, collector: Collector, site: Site) -
     tab.until(lambda: collector.visits and collector.visit.events)
     tab.click("document.querySelector('#button')")
     tab.drag_over("document.querySelector('#answer')")
+    tab.run(
+        """() => document.addEventListener("copy", (event) => {
+          event.clipboardData.setData("text/plain", "what the page gives instead");
+          event.preventDefault();
+        })"""
+    )
     tab.press("Control+c")
     tab.run("() => history.pushState({}, '', '/host/route-b?secret=1#x')")
     tab.run("() => history.replaceState({}, '', '/host/route-b?secret=2')")  # the same page
@@ -25,8 +31,10 @@ def test_one_visit_in_every_engine(tab: Tab, collector: Collector, site: Site) -
     assert (environment["utm_source"], environment["page_url"]) == ("letter", f"{site.url}/page.html")
     told = [event["type"] for _, event in sorted(visit.events.items()) if event["type"] != "visibility"]
     kinds = [kind for kind in told if kind != "click"]  # the end of a drag is a click in some
-    assert kinds == ["activity", "selection", "copy", "navigation", "navigation", "navigation"]
+    assert kinds == ["activity", "selection", "copy", "navigation", "navigation", "navigation", "view", "view"]
     assert (visit.of("click")[0]["target"], visit.of("click")[0]["name"]) == ("BUTTON", "Press")
+    (selection,), (copy,) = visit.of("selection"), visit.of("copy")
+    assert copy == {**selection, "selected_text": "what the page gives instead"}
     assert visit.of("navigation") == [
         {"page_url": page},
         {"page_url": page, "route": "#/settings"},

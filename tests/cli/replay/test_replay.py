@@ -401,6 +401,15 @@ ODD: dict[str, tuple[dict[str, Any], str]] = {
     "a scroll without numbers": (document((1, "scroll", {"scrollY": "x", "direction": 3})), "scrolled\n"),
     "a scroll to nowhere": (document((1, "scroll", {"scrollY": 5, "page_height": 0})), "scrolled to 5 px\n"),
     "a click without a place": (document((1, "click", {"target": 7, "x": None})), "clicked\n"),
+    "an answer that was seen": (
+        document((9, "view", {"turn_id": "a", "visible_ms": 7250, "seen_share": 0.67})),
+        "an answer was on the screen for 7.3 s, 67% of it seen\n",
+    ),
+    "an answer that nobody saw": (
+        document((9, "view", {"turn_id": "a", "visible_ms": 0, "seen_share": 0})),
+        "an answer stayed off the screen\n",
+    ),
+    "a view of an application": (document((9, "view", {"page": "prices"})), "view: page = prices\n"),
     "an odd activity": (document((1, "activity", {"activity_state": ["?"]})), 'activity: activity_state = ["?"]'),
     "a rating of stars": (document((1, "feedback", {"rating": 5})), "feedback: rating = 5"),
     "no environment": (document(environment=None), "session  visit_1"),
