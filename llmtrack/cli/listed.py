@@ -72,7 +72,10 @@ def rows(table: Mapping[str, Any], sort: Sort, limit: int) -> list[dict[str, Any
     order = np.lexsort((-ids, -table["start_ms"], -wanted))  # NaN comes last
     if limit:
         order = order[:limit]
-    chosen = {key: values[order].tolist() for key, values in table.items()}
+    chosen = {
+        key: (np.round(values[order], 3) if key.endswith("_s") else values[order]).tolist()
+        for key, values in table.items()
+    }
     found = [dict(zip(chosen, values, strict=True)) for values in zip(*chosen.values(), strict=True)]
     for row in found:
         row["start_time"], row["end_time"] = _date(row["start_ms"]), _date(row["end_ms"])

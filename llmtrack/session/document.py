@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any, Final, NamedTuple
 
 from llmtrack.session.ids import name
-from llmtrack.session.times import epoch_ms
+from llmtrack.session.times import epoch_ms, raw_ms, refusal
 
 Document = dict[str, Any]
 SHORTEST_ID: Final = 12  # characters of a session_id that are shown at least
@@ -54,5 +54,6 @@ def unusable(document: Any) -> str | None:
     if not isinstance(document.get("events"), list | None):
         return "events_not_a_list"
     if start_ms(document) is None:
-        return "no_start_time"
+        why = refusal(raw_ms(document.get("start_time")))
+        return f"start_{why}" if why else "no_start_time"
     return None

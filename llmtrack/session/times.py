@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -16,6 +17,7 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MS: Final = timedelta(milliseconds=1)
 # Which unit a number counts, its size says (from, below, factor, divisor); the smallest are ms since a page opened.
 _UNITS: Final = ((1e8, 1e11, 1e3, 1), (1e14, 1e17, 1, 1e3), (1e17, np.inf, 1, 1e6))  # s, µs, ns
+_NAMES: Final = ((1e14, "ms"), (1e17, "microseconds"), (np.inf, "nanoseconds"))  # below, the unit of a number
 _ZONE: Final = re.compile(r"(.+?)\s*\[([A-Za-z0-9_+/-]+)\]")  # Java: 2026-11-01T10:00+01:00[Europe/Berlin]
 _UTC: Final = re.compile(r"(.*\d)(?:\s*[+-]00:?00)?\s*(?:UTC|GMT|Z)")  # 2026-11-01 10:00:00 UTC; Go adds +0000 before
 _SCRIPT: Final = re.compile(  # JavaScript: Sun Nov 01 2026 10:00:00 GMT+0100 (Central European Standard Time)
@@ -80,6 +82,23 @@ def _written_out(value: str) -> datetime | None:
     from email.utils import parsedate_to_datetime
 
     return parsedate_to_datetime(value) if value[:1].isalnum() and ":" in value else None
+
+
+def raw_ms(value: Any) -> float:
+    """A time as epoch ms; a number that is none as it is, for `times` to refuse; NaN for all else."""
+    found = epoch_ms(value)
+    return number(value) if found is None else found
+
+
+def refusal(t: float) -> str:
+    """Why `times` refuses such a number, which names the unit; "" for NaN.
+
+    >>> refusal(math.nan), refusal(-5.0), refusal(5e15)
+    ('', 'before_1970', 'after_2100_in_microseconds')
+    """
+    if math.isnan(t):
+        return ""
+    return "before_1970" if t < 0 else f"after_2100_in_{next(name for below, name in _NAMES if t < below)}"
 
 
 def times(values: list[float]) -> Floats:

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmtrack.session.cleaning.columns import Columns
+from llmtrack.session.document import unusable
 from llmtrack.session.times import epoch_ms, times
 
 NINE = 1_793_523_600  # 2026-11-01T09:00:00Z
@@ -55,6 +56,34 @@ def test_what_is_no_time(value: Any) -> None:
 def test_many_at_once_are_as_one_by_one(values: list[float]) -> None:
     one_by_one = [epoch_ms(value) for value in values]
     assert [None if each != each else each for each in times(values).tolist()] == one_by_one
+
+
+@pytest.mark.parametrize(
+    ("t", "reason"),
+    [
+        (None, "event_without_t"),
+        ("soon", "event_without_t"),
+        (-5, "event_with_t_before_1970"),
+        (5e13, "event_with_t_after_2100_in_ms"),
+        ("9000000000000000", "event_with_t_after_2100_in_microseconds"),
+        (Int64(9 * 10**18), "event_with_t_after_2100_in_nanoseconds"),
+        (Decimal128("1e20"), "event_with_t_after_2100_in_nanoseconds"),
+    ],
+)
+@pytest.mark.parametrize("beside", [{"t": NINE}, {"t": "2026-11-01T09:00:00Z"}])
+def test_a_refused_time_is_counted_under_a_reason_that_names_its_unit(t: Any, reason: str, beside: Any) -> None:
+    columns = Columns(None)
+    events = [{"t": t, "type": "click"}, {**beside, "type": "click"}]
+    columns.add({"session_id": "s", "start_time": datetime(2026, 11, 1, 9, tzinfo=UTC), "events": events})
+    batch = columns.batch()
+    assert batch.broken == {reason: 1}
+    assert batch.t.tolist() == [NINE * 1000]
+
+
+def test_a_start_that_is_refused_names_its_unit() -> None:
+    assert unusable({"session_id": "s", "start_time": 9 * 10**15, "events": []}) == "start_after_2100_in_microseconds"
+    assert unusable({"session_id": "s", "start_time": NINE * 10**6, "events": []}) is None
+    assert unusable({"session_id": "s", "start_time": "soon"}) == "no_start_time"
 
 
 def kept(events: list[dict[str, Any]]) -> list[int]:

@@ -138,8 +138,13 @@ def rows_of(part: Part, table: str, recorded: Kinds) -> pd.DataFrame:
 def build(table: str, cleaned: Cleaned, columns: Sequence[Column]) -> pd.DataFrame:
     """The rows of `table` in clean sessions read with its `fields`: these columns, and `session`, which one it is."""
     rows = {"sessions": _sessions, "events": _events, "turns": _turns}[table](cleaned)
-    found = {column.name: typed(rows[column.name], column.type) for column in columns}
+    found = {column.name: typed(_to_the_ms(rows[column.name], column), column.type) for column in columns}
     return pd.DataFrame({"session": np.asarray(rows["session"]), **found})
+
+
+def _to_the_ms(values: Any, column: Column) -> Any:
+    """Seconds without what only the binary form of their fractions adds."""
+    return np.round(np.asarray(values, dtype=np.float64), 3) if column.unit == "s" else values
 
 
 def typed(values: Any, kind: str) -> pd.Series[Any]:

@@ -15,6 +15,7 @@ from llmtrack.analysis.funnel.steps import Alternative, Condition, Step
 from llmtrack.analysis.parts import Part, compact
 from llmtrack.errors import UsageError
 from llmtrack.session.cleaning.batch import DATA
+from llmtrack.session.cleaning.series import chats
 from llmtrack.session.schema import CHAT
 from llmtrack.session.tally import Tally
 
@@ -61,7 +62,8 @@ def pick(frames: Frames, question: Question) -> Part:
     """The sessions, the chats of them where chats are counted, and their events that fit a step.
 
     sessions: session_id, start_ms, user_id, experiment_id, model_group, group, t (of the visit, epoch ms). chats: a row
-    a session's chat. events: t, marks, and `place`: which chat of its session, from 0.
+    a session's chat, or one for a session that names none (NaN). events: t, marks, and `place`: which chat of its
+    session, from 0.
     """
     sessions, events = frames.sessions, frames.events
     session = events["session"].to_numpy()
@@ -71,8 +73,7 @@ def pick(frames: Frames, question: Question) -> Part:
     place = np.zeros(len(rows), dtype=np.int64)
     tables = {}
     if question.unit == "chat":
-        of_session, chat, row = _chats(events, session)
-        rows = rows[row[rows] >= 0]
+        of_session, chat, row = _chats(events, session, len(sessions))
         rows = rows[np.argsort(row[rows], kind="stable")]
         place = row[rows] - np.searchsorted(of_session, session[rows])
         tables["chats"] = pd.DataFrame({"session": of_session, "chat": pd.Series(chat, dtype="str")})
@@ -86,10 +87,11 @@ def members_of(part: Part, question: Question) -> Picked:
     sessions, events = part.sessions, part.tables["events"]
     session = events["session"].to_numpy()
     if question.unit == "chat":
-        chats = part.tables["chats"]
-        of_session = chats["session"].to_numpy()
+        of_chats = part.tables["chats"]
+        of_session = of_chats["session"].to_numpy()
         members = sessions.iloc[of_session].reset_index(drop=True)
-        members["unit"] = members["user_id"] + "\0" + chats["chat"]  # an id of one's own chats may be another's
+        chat = of_chats["chat"].where(of_chats["chat"].notna(), "\0" + members["session_id"])
+        members["unit"] = members["user_id"] + "\0" + chat  # an id of one's own chats may be another's
         member = np.searchsorted(of_session, session) + events["place"].to_numpy()
     else:
         members = sessions.assign(unit=sessions["user_id" if question.unit == "user" else "session_id"])
@@ -240,22 +242,15 @@ def _holds(condition: Condition, values: pd.Series) -> Bools:
     return holds[codes]
 
 
-def _chats(events: pd.DataFrame, session: Ints) -> tuple[Ints, npt.NDArray[np.object_], Ints]:
-    """The chats of each session, as (session, chat id) a row, and the row of each event (-1: none).
+def _chats(events: pd.DataFrame, session: Ints, count: int) -> tuple[Ints, npt.NDArray[np.object_], Ints]:
+    """The chats of each session, as (session, chat id) a row, and the row of each event; by the rule of `series.chats`.
 
-    An event that names no chat belongs to the last one named before it in its session, else to the first one named.
+    A session that names no chat, or has no event, is one chat without an id.
     """
-    chats = _field(events, CHAT)
-    codes, ids = pd.factorize(chats.where(chats != ""))
-    named = np.flatnonzero(codes >= 0)
-    if not len(named):
-        return np.empty(0, np.int64), np.empty(0, object), np.full(len(codes), -1)
-    last = np.searchsorted(named, np.arange(len(codes)), side="right") - 1
-    before, after = named[np.maximum(last, 0)], named[np.minimum(last + 1, len(named) - 1)]
-    source = np.where((last >= 0) & (session[before] == session), before, after)
-    known = session[source] == session
-    pairs, rows = np.unique(session[known].astype(np.int64) * len(ids) + codes[source[known]], return_inverse=True)
-    row = np.full(len(codes), -1)
-    row[known] = rows
-    which, chat = np.divmod(pairs, len(ids))
-    return which, np.asarray(ids, dtype=object)[chat], row
+    named = _field(events, CHAT)
+    codes, ids = pd.factorize(named.where(named != ""))
+    pair = session * (len(ids) + 1) + chats(codes.astype(np.int64), session) + 1
+    mute = np.setdiff1d(np.arange(count), session) * (len(ids) + 1)
+    pairs = np.unique(np.append(pair, mute))
+    which, chat = np.divmod(pairs, len(ids) + 1)
+    return which, np.append(np.asarray(ids, dtype=object), None)[chat - 1], np.searchsorted(pairs, pair)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 _REASONS = {  # one and several; other reasons show as they are called
     "bots": ("session of a bot", "sessions of bots"),
     "duplicates": ("duplicate event", "duplicate events"),
+    "duplicates_by_content": ("of them judged by what it says", "of them judged by what they say"),
     "out_of_range": ("event out of range", "events out of range"),
     "event_without_t": ("event without t", "events without t"),
     "event_without_type": ("event without type", "events without type"),

@@ -117,6 +117,7 @@ def clean(batch: Batch, now: datetime, rules: Rules = PLAIN) -> Cleaned:
     events, sessions = Events.of(batch), len(batch.counts)
     start, end = np.array(batch.sessions["start_ms"]), np.array(batch.sessions["end_ms"])
     again, gaps = repeats(batch, events.session)
+    by_content = int((again & np.isnan(batch.n)).sum())
     duplicates = np.bincount(events.session[again], minlength=sessions)
     if again.any():
         events.take(~again)
@@ -145,6 +146,8 @@ def clean(batch: Batch, now: datetime, rules: Rules = PLAIN) -> Cleaned:
     repaired.update(mend(events, data, rules))
 
     excluded.update(duplicates=int(duplicates.sum()), out_of_range=int(dropped.sum()))
+    if by_content:  # some of the duplicates: nothing but what they say tells that they are
+        excluded["duplicates_by_content"] = by_content
     repaired.update(
         inversions=int(inversions.sum()),
         clock_shifted=int(np.count_nonzero(offset)),

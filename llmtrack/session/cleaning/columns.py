@@ -17,7 +17,7 @@ from llmtrack.session.cleaning.batch import DATA, ENVIRONMENT, IDS, NAMES, NUMBE
 from llmtrack.session.document import UNKNOWN, Document, device, environment
 from llmtrack.session.ids import name, names, unnamed
 from llmtrack.session.tally import Broken
-from llmtrack.session.times import epoch_ms, times
+from llmtrack.session.times import epoch_ms, raw_ms, refusal, times
 from llmtrack.session.values import Floats, Objects, number, numbers, texts
 
 _EVENT_IDS: Final = ("id", "_id", "event_id", "uuid")  # where other writers keep an event's own id
@@ -113,7 +113,7 @@ class Columns:
             data=self._data(codes),
             broken=_unnamed(self._sessions),
         )
-        return _without_broken(batch, broken if broken is not None else Broken())
+        return _without_broken(batch, self._t, broken if broken is not None else Broken())
 
     def _data(self, codes: Ints) -> dict[str, Floats | Objects]:
         values = np.fromiter(self._values, dtype=object, count=len(self._values))
@@ -177,17 +177,13 @@ def _unnamed(sessions: list[tuple[Any, ...]]) -> Counter[str]:
     return found
 
 
-def _or_nan(value: float | None) -> float:
-    return float("nan") if value is None else value
-
-
 def _normal(event: Any) -> Document:
     """An event of any shape with t as ms (NaN: unusable), type (None: unusable), n and a data object."""
     if not isinstance(event, dict):
         return {"t": float("nan"), "type": _NO_OBJECT}
     kind, data, n = event.get("type"), event.get("data"), number(event.get("n"))
     return {
-        "t": _or_nan(epoch_ms(event.get("t"))),
+        "t": raw_ms(event.get("t")),
         "type": str(kind) if isinstance(kind, str) else None,  # BSON's code is a str that cannot be hashed
         "n": None if math.isnan(n) else n,
         **{key: event[key] for key in _EVENT_IDS if key in event},
@@ -245,7 +241,7 @@ def of_kind(key: str, values: list[Any]) -> Floats | Objects:
     return texts(values) if key in TEXTS else np.fromiter(values, dtype=object, count=len(values))
 
 
-def _without_broken(batch: Batch, broken: Broken) -> Batch:
+def _without_broken(batch: Batch, raw: list[float], broken: Broken) -> Batch:
     """The batch without events that are unusable; they are counted in it, and named in `broken`."""
     typed = np.array([isinstance(kind, str) and kind != "" for kind in batch.types], dtype=bool)
     usable = np.isfinite(batch.t) & (typed[batch.type_codes] if len(batch.t) else True)
@@ -253,7 +249,9 @@ def _without_broken(batch: Batch, broken: Broken) -> Batch:
         session = np.repeat(np.arange(len(batch.counts)), batch.counts)
         for row in np.flatnonzero(~usable):
             kind = batch.types[batch.type_codes[row]]
-            reason = "event_without_t" if typed[batch.type_codes[row]] else "event_without_type"
+            why = refusal(raw[row])
+            reason = f"event_with_t_{why}" if why else "event_without_t"
+            reason = reason if typed[batch.type_codes[row]] else "event_without_type"
             reason = "event_not_an_object" if kind == _NO_OBJECT else reason
             batch.broken[reason] += 1
             session_id = batch.sessions["session_id"][session[row]]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +64,9 @@ def funnel(batches: Any, steps: Any = DEFAULT_STEPS, **options: Any) -> FunnelRe
     report = Funnel(steps=tuple(steps), **tuples)
     if batches == []:
         return run(report, cleaned([], report.fields))
-    return run(report, map(columns, [batches] if isinstance(batches, Frames) else batches))
+    asked = frozenset(each.type for step in report._question.steps for each in step.alternatives)
+    found = map(columns, [batches] if isinstance(batches, Frames) else batches)
+    return run(report, (replace(each, recorded=asked) for each in found))  # all of it is recorded somewhere
 
 
 def columns(found: Frames) -> Cleaned:
@@ -350,7 +353,7 @@ def test_sessions_without_a_user_are_not_one_person() -> None:
 
 
 def test_events_belong_to_the_chat_named_last() -> None:
-    """Those before the first chat belong to it; visits without a chat are no unit; ids are a user's own."""
+    """Those before the first chat belong to it; sessions that name no chat are one each; ids are a user's own."""
 
     def event(kind: str, t: float, chat: str | None = None) -> tuple[Any, ...]:
         return (kind, t, {"chat_session_id": chat})
@@ -370,9 +373,9 @@ def test_events_belong_to_the_chat_named_last() -> None:
     ]
     read = frames(*sessions, fields=("chat_session_id",))
     units = match(read, ["click", "prompt", "copy", "again=prompt"], unit="chat").set_index("unit")["reached"]
-    assert units.to_dict() == {"ann\0c1": 4, "ann\0c2": 0, "bob\0c1": 0}
+    assert units.to_dict() == {"ann\0c1": 4, "ann\0c2": 0, "bob\0c1": 0, "ann\0\0s1": 1}
     visits = match(read, ["visit", "prompt", "copy"], unit="chat").set_index("unit")["reached"]
-    assert visits.to_dict() == {"ann\0c1": 3, "ann\0c2": 3, "bob\0c1": 2}
+    assert visits.to_dict() == {"ann\0c1": 3, "ann\0c2": 3, "bob\0c1": 2, "ann\0\0s1": 1}
 
 
 def test_a_new_chat_comes_before_its_first_prompt_though_its_stamp_is_later() -> None:
@@ -383,9 +386,10 @@ def test_a_new_chat_comes_before_its_first_prompt_though_its_stamp_is_later() ->
     assert match(as_frames(cleaned([late], needed_fields(steps))), steps)["reached"].tolist() == [2]
 
 
-def test_no_session_names_a_chat() -> None:
-    read = frames(history(("prompt", 1)), fields=("chat_session_id",))
-    assert funnel(read, unit="chat").units == 0
+def test_sessions_that_name_no_chat_are_a_chat_each() -> None:
+    read = frames(history(("prompt", 1)), history(("prompt", 1)), history(), fields=("chat_session_id",))
+    result = funnel(read, ["visit", "prompt"], unit="chat")
+    assert [step.reached for group in result.groups for step in group.steps] == [3, 2]
 
 
 CONDITIONS = [

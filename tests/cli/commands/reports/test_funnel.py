@@ -191,3 +191,33 @@ def test_names_of_groups_cannot_command_a_terminal(documents: list[Document]) ->
     ran = run("funnel", "--source", as_bson(Path("odd.bson"), odd))
     assert not {"\x1b", "\x07", "\u202e"} & set(ran.out + ran.err)
     assert "evilgroup" in ran.out
+
+
+@pytest.mark.parametrize("origin", ["jsonl", "mongodb"])
+def test_conditions_look_into_objects_lists_and_numbers_written_as_text(
+    origin: str, store: Store, mongodb_uri: str, tmp_path: Path
+) -> None:
+    data: list[dict[str, Any]] = [
+        {"meta": {"lang": "de", "tags": ["a", "b"]}, "score": "30.0"},
+        {"meta": {"lang": "en", "tags": []}, "score": 30},
+        {"meta": [{"lang": "fr"}, {"lang": "de"}], "score": "030"},
+        {"meta": "de", "score": None},
+    ]
+    sessions: list[Document] = [
+        {
+            "session_id": f"s{i}",
+            "start_time": "2026-11-01T10:00:00Z",
+            "events": [{"t": 1_793_527_200_000, "type": "prompt", "data": each}],
+        }
+        for i, each in enumerate(data)
+    ]
+    if origin == "jsonl":
+        source = str(tmp_path / "nested.jsonl")
+        Path(source).write_text("".join(json.dumps(each) + "\n" for each in sessions))
+    else:
+        store.sessions.insert_many(sessions)
+        source = mongodb_uri
+    reached = {}
+    for step in ("prompt[meta.lang=de]", "prompt[meta.tags=b]", "prompt[score=30]", "prompt[score>=30]"):
+        reached[step] = found("--source", source, "--step", step)["groups"][0]["steps"][0]["reached"]
+    assert list(reached.values()) == [2, 1, 2, 3]
