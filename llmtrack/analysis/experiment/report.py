@@ -155,7 +155,7 @@ def engagement(
         users=int(who.sessions["user_id"].nunique()),
         health=_health(who),
         metrics=results,
-        warnings=[*who.warnings, *missing, *note(not_recorded)],
+        warnings=[*who.warnings, *missing, *note(not_recorded if len(sessions) else [])],
         tally=(tally or Tally(len(sessions))).with_excluded(who.excluded),
     )
 

@@ -108,7 +108,7 @@ class Funnel:
             sessions = sessions.assign(group=sessions["model_group"])
         units, steps = sessions, self._question.steps
         types = frozenset(each.type for step in steps for each in step.alternatives if not (each.any or each.visit))
-        missing = never(steps, settings.recorded(whole.tally.recorded, types))
+        missing = never(steps, settings.recorded(whole.tally.recorded, types)) if len(sessions) else []
         if self.unit != "session" or missing:
             units = _matched(members_of(replace(whole, sessions=sessions), self._question), self._question, missing)
         found = aggregate(
