@@ -253,4 +253,4 @@ def _chats(events: pd.DataFrame, session: Ints, count: int) -> tuple[Ints, npt.N
     mute = np.setdiff1d(np.arange(count), session) * (len(ids) + 1)
     pairs = np.unique(np.append(pair, mute))
     which, chat = np.divmod(pairs, len(ids) + 1)
-    return which, np.append(np.asarray(ids, dtype=object), None)[chat - 1], np.searchsorted(pairs, pair)
+    return which, np.array([*ids, None], dtype=object)[chat - 1], np.searchsorted(pairs, pair)
