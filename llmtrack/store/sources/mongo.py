@@ -14,6 +14,7 @@ from llmtrack.session.cleaning.batch import NAMES, Batch
 from llmtrack.session.cleaning.columns import Columns, has_twins
 from llmtrack.session.document import SHORTEST_ID, Document, Head, unusable
 from llmtrack.session.filters import Filters
+from llmtrack.session.ids import name
 from llmtrack.session.tally import Broken
 from llmtrack.store.database.codec import COLUMNS, WHOLE
 from llmtrack.store.database.continuation import part_of, split
@@ -23,6 +24,7 @@ from llmtrack.store.database.sessions import Store
 from llmtrack.store.sources.source import BATCH_EVENTS, BATCH_SESSIONS, EVERYTHING, Source, head, newest
 
 _HEAD: Final = dict.fromkeys(("session_id", "start_time", "part", *NAMES, "environment.device", "environment.bot"), 1)
+_MARKS: Final = dict.fromkeys(("session_id", "part", "event_count", "rev", "updated_at", "end_time"), 1)
 _DATED: Final = {"part": None, "start_time": {"$type": "date"}}
 _UNDATED: Final = {"part": None, "start_time": {"$not": {"$type": "date"}}}
 _WAITING: Final = 500  # documents that are asked for a second time are asked for so many at once
@@ -37,8 +39,8 @@ class MongoSource(Source):
     and from the embedded server (picking fields costs it more than sending all), documents are read whole at once.
     """
 
-    def __init__(self, store: Store, name: str) -> None:
-        super().__init__(name)
+    def __init__(self, store: Store, called: str) -> None:
+        super().__init__(called)
         self._store = store
         self._sessions = store.to_read
 
@@ -150,6 +152,17 @@ class MongoSource(Source):
                 for query, way in ((after, 1), (before, -1)):
                     near = self._sessions.find(query, fields).sort("session_id", way).limit(1)
                     found.update(str(document["session_id"]) for document in near)
+        return found
+
+    def marks(self, ids: Sequence[str]) -> dict[str, object]:
+        """By the index on session_id, without events; sessions that another application wrote have none of these."""
+        found: dict[str, object] = {}
+        names = [stored for each in ids for stored in stored_names(each)]
+        with reachable():
+            for document in self._sessions.find({"session_id": {"$in": names}}, _MARKS).sort("_id", 1):
+                session_id = str(name(document["session_id"]))
+                told = tuple(document.get(key) for key in ("part", "event_count", "rev", "updated_at", "end_time"))
+                found[session_id] = (found.get(session_id), told if told[1:4] != (None,) * 3 else object())
         return found
 
     def _heads(self, query: Document, filters: Filters) -> Iterator[Head]:

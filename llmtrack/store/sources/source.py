@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Self
 
+from llmtrack.errors import UsageError
 from llmtrack.session.cleaning.batch import Batch
 from llmtrack.session.document import Document, Head, start_ms, unusable
 from llmtrack.session.filters import Filters
@@ -77,6 +78,14 @@ class Source(ABC):
         """Among others the session_ids whose start is most like that of one of `ids`: how far each can be cut."""
         del ids
         return (head.session_id for head in self.heads())
+
+    def marks(self, ids: Sequence[str]) -> dict[str, object]:
+        """What is different as soon as one of these sessions is; cheap enough to be asked for every second.
+
+        Raises UsageError where nothing happens: only a database is written while it is read.
+        """
+        del ids
+        raise UsageError(f"{self.name} is no database: nothing happens there.", "Follow with --source mongodb://…")
 
     def usable(
         self, found: Iterable[tuple[str, Document]], filters: Filters, seen: set[str], unmarked: Iterable[Any] = ()

@@ -9,7 +9,7 @@ import typer
 
 from llmtrack.cli.drawing.formats import Format
 from llmtrack.cli.drawing.numbers import many
-from llmtrack.cli.drawing.terminal import note, on_a_terminal
+from llmtrack.cli.drawing.terminal import console, note, on_a_terminal
 from llmtrack.cli.options import Output, Scope, shared
 from llmtrack.cli.reading import reading
 from llmtrack.errors import UsageError
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from llmtrack.analysis.interaction.timeline import Moment
     from llmtrack.cli.player.film import Manner
     from llmtrack.session.cleaning.clean import Visit
+    from llmtrack.sessions import Sessions
 
 
 @shared
@@ -36,6 +37,9 @@ def replay(
         bool, typer.Option("--plain", help="No player: print line by line, also for screen readers.")
     ] = False,
     instant: Annotated[bool, typer.Option("--instant", help="Print everything at once.")] = False,
+    follow: Annotated[
+        bool, typer.Option("--follow", help="Go on printing while it happens, until it ends; from a database.")
+    ] = False,
     from_: Annotated[
         str | None,
         typer.Option("--from", metavar="WHEN", help="Begin there: 12.5, 90s, 2m, 1:30, prompt, prompt#2 or #14."),
@@ -55,7 +59,7 @@ def replay(
     from llmtrack.cli.replay.show import show
     from llmtrack.session.cleaning.clean import one
 
-    steered = not (plain or instant or output.out) and output.format is Format.table and on_a_terminal()
+    steered = not (plain or instant or follow or output.out) and output.format is Format.table and on_a_terminal()
     with reading(scope) as sessions:
         if session is None and not steered:
             raise UsageError("Which session? Here is no terminal to choose one.", "Try: llmtrack replay last")
@@ -66,6 +70,9 @@ def replay(
 
             begun = (visit, document) if visit is not None and document is not None else None
             steer(sessions, begun, _manner(visit, speed, idle_limit, from_, to, only), scope, output.quiet)
+            return
+        if follow:
+            _follow(sessions, visit, output, only)
             return
     chosen = _chosen(visit, from_, to, only, output.quiet)
     if visit.events and not chosen:
@@ -81,6 +88,24 @@ def replay(
         instant=instant,
         to_the_end=to is None,
     )
+
+
+def _follow(sessions: Sessions, visit: Visit, output: Output, only: str | None) -> None:
+    import time
+
+    from llmtrack.analysis.interaction import timeline
+    from llmtrack.cli.replay.facts import length_s
+    from llmtrack.cli.replay.follow import follow
+    from llmtrack.cli.replay.plain import Screen
+
+    if output.format is not Format.table or output.out:
+        raise UsageError("--follow prints lines as they come.", "Leave --format and --out away.")
+    types, screen = _types(only), Screen(console(), length_s(visit))
+
+    def chosen(now: Visit) -> list[Moment]:
+        return list(timeline.select(timeline.relative(now), only=types))
+
+    follow(sessions.source, sessions.settings, visit.session["session_id"], chosen, screen, time.sleep)
 
 
 def _chosen(visit: Visit, begin: str | None, end: str | None, only: str | None, quiet: bool) -> list[Moment]:

@@ -8,16 +8,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from llmtrack.cli.drawing.cautions import cleaning, remarks
-from llmtrack.cli.drawing.formats import Column, Format, emit
+from llmtrack.cli.drawing.formats import Column, Format, emit, write
 from llmtrack.cli.drawing.listing import WIDE, fitting, shortened
 from llmtrack.cli.drawing.numbers import many
 from llmtrack.cli.drawing.terminal import PIPED_WIDTH, console, note
+from llmtrack.cli.drawing.text import line as text
 from llmtrack.cli.listed import Sort, listed, summaries, told
 from llmtrack.cli.listed import rows as ordered
 from llmtrack.cli.options import Output, Scope, shared
 from llmtrack.cli.reading import reading
+from llmtrack.errors import UsageError
 
 if TYPE_CHECKING:
+    from llmtrack.sessions import Sessions
     from llmtrack.store.sources.source import Source
 
 
@@ -39,6 +42,9 @@ def sessions(
         ),
     ] = Sort.start,
     limit: Annotated[int, typer.Option(help="So many at most; 0: all.", min=0, metavar="N")] = 20,
+    follow: Annotated[
+        bool, typer.Option("--follow", help="Print a line whenever one begins or ends; from a database.")
+    ] = False,
 ) -> None:
     """List sessions, newest first. The id is cut where it is still unique: `llmtrack replay` takes it as it stands.
 
@@ -47,6 +53,8 @@ def sessions(
     Example: llmtrack sessions --last 7d --sort copies --limit 10
     """
     with reading(scope) as asked:
+        if follow:
+            _follow(asked, output)
         found, matched = listed(asked, sort, limit)
         table, tally = summaries(found)
         rows = ordered(told(table, asked, tally), sort, limit)
@@ -76,6 +84,17 @@ def sessions(
     if rows:
         more = "" if len(rows) == matched else "; all with --limit 0"
         note(f"{len(rows):,} of {many(matched, 'session')}{more}. Play one: llmtrack replay ID", output.quiet)
+
+
+def _follow(asked: Sessions, output: Output) -> None:
+    import time
+
+    from llmtrack.cli.replay.follow import begun_and_ended
+
+    if output.format is not Format.table or output.out:
+        raise UsageError("--follow prints lines as they come.", "Leave --format and --out away.")
+    for happened in begun_and_ended(asked, time.sleep):
+        write(f"{text(happened)}\n")
 
 
 def _short_ids(rows: Sequence[Mapping[str, Any]], source: Source, format: Format) -> list[str]:
