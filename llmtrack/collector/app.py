@@ -56,6 +56,8 @@ def create_app(settings: Settings, store: Store, chat_client: ChatClient, metric
     app = Flask("llmtrack", static_folder=None)
     metrics = metrics or Metrics()
     observe(app, metrics)
+    app.url_map.merge_slashes = False  # else //x is sent to the host that the request names, whoever that is
+    app.url_map.strict_slashes = False
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
     app.json.sort_keys = False  # type: ignore[attr-defined] # a document reads in its own order
     app.config.update(COMPRESS_MIMETYPES=COMPRESSED, COMPRESS_STREAMS=False, COMPRESS_ALGORITHM=["zstd", "br", "gzip"])
@@ -74,7 +76,7 @@ def create_app(settings: Settings, store: Store, chat_client: ChatClient, metric
     app.register_blueprint(chat_routes(settings, sessions, chats, model, access, rates, budget, writings))
     app.register_blueprint(saved_routes(chats, writings, access))
     app.register_blueprint(completion_routes(settings, sessions, model, access, rates, budget))
-    app.register_blueprint(health_routes(durable, metrics, guard=lambda: access.must_read(request)))
+    app.register_blueprint(health_routes(durable, metrics, guard=lambda: access.must_measure(request)))
     if settings.tracker_path:
         app.wsgi_app = under(settings.tracker_path, app.wsgi_app)  # type: ignore[method-assign, assignment]
     if hops := settings.proxy_hops:  # outermost, so that everything inside sees who asks

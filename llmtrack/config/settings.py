@@ -108,6 +108,7 @@ class Settings(Section, frozen=True, kw_only=True):
     token_age_s: Positive = TOKEN_AGE_S  # a session's token is good for this long
     ingest_key: Secret | None = None  # lets servers write to any session
     admin_token: Secret | None = None  # lets its bearer read any session
+    metrics_token: Secret | None = None  # lets its bearer read /metrics, and nothing else
     proxy_hops: Count = 0  # proxies in front whose X-Forwarded headers are believed
     hsts_s: Count = 0  # Strict-Transport-Security for this long; 0: none
     allowed_origins: list[str] = field(default_factory=lambda: ["*"])  # pages that may send events

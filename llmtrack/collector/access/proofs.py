@@ -1,9 +1,10 @@
-"""Who may do what. Four proofs, and what each opens:
+"""Who may do what. Five proofs, and what each opens:
 
 - a session's token, from its start: in the body, or as a bearer; writes to this one session until it expires
 - a user's cookie, which browsers send to this origin only: the user's own chats, and turns in the user's own sessions
 - the ingest key, as a bearer: writes to any session, asks the models
 - the admin token, as a bearer: reads any session
+- the metrics token, as a bearer: reads the collector's figures
 
 A token is signed for a session and the proof of its start, whether or not the database could be asked. What is written
 with it goes into that session only where it was started with this proof (session/claim.py).
@@ -20,7 +21,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from itsdangerous import BadSignature, SignatureExpired, Signer, TimestampSigner
+from itsdangerous import BadSignature, SignatureExpired, Signer
 
 from llmtrack.config import TOKEN_AGE_S
 from llmtrack.session.claim import KNOWN, ONCE, SECRET, Claim
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from flask import Request, Response
 
     from llmtrack.config import Secret, Settings
+from llmtrack.collector.access.signing import Stamps
 from llmtrack.collector.errors import Denied
 
 COOKIE = "llmtrack_user"
@@ -47,6 +49,7 @@ class Access:
         secret: str,
         *,
         admin_token: Secret | None = None,
+        metrics_token: Secret | None = None,
         ingest_key: Secret | None = None,
         token_age_s: float = TOKEN_AGE_S,
         known_as: Callable[[str], str] = str,
@@ -54,9 +57,10 @@ class Access:
         """`known_as` gives the id under which a user is stored."""
         self._known_as = known_as
         self._users = Signer(secret, **_signing("llmtrack.user"))
-        self._sessions = TimestampSigner(secret, **_signing("llmtrack.session"))
-        self._pages = TimestampSigner(secret, **_signing("llmtrack.page"))
+        self._sessions = Stamps(secret, **_signing("llmtrack.session"))
+        self._pages = Stamps(secret, **_signing("llmtrack.page"))
         self._admin_token = admin_token.reveal() if admin_token else ""
+        self._metrics_token = metrics_token.reveal() if metrics_token else ""
         self._ingest_key = ingest_key.reveal() if ingest_key else ""
         self._token_age_s = token_age_s
 
@@ -66,6 +70,7 @@ class Access:
         return cls(
             secret,
             admin_token=settings.admin_token,
+            metrics_token=settings.metrics_token,
             ingest_key=settings.ingest_key,
             token_age_s=settings.token_age_s,
             known_as=settings.privacy.known_as,
@@ -103,7 +108,7 @@ class Access:
         """The user whose page's token this is; nobody when it is none."""
         try:
             whole = (token or "").encode("utf-8", "replace")
-            return (self._pages.unsign(whole, max_age=int(self._token_age_s)).decode(),)
+            return (self._pages.opened(whole, self._token_age_s).decode(),)
         except (SignatureExpired, BadSignature, UnicodeError):
             return ()
 
@@ -151,7 +156,7 @@ class Access:
         proof = token.partition(".")[0]
         whole = f"{session_id}\n{token}".encode("utf-8", "replace")
         try:
-            signed: bytes = self._sessions.unsign(whole, max_age=age_s)  # type: ignore[arg-type]
+            signed = self._sessions.opened(whole, age_s)
         except (SignatureExpired, BadSignature):
             return ()
         return (proof,) if signed == f"{session_id}\n{proof}".encode("utf-8", "replace") else ()
@@ -190,6 +195,13 @@ class Access:
         return Claim((*proofs, KNOWN), (*users, *self._served_to(token)))
 
     # --- reading
+
+    def must_measure(self, request: Request) -> None:
+        """Raise Denied unless the request may read the collector's figures: with the metrics token, which opens nothing
+        else, or as who may read everything.
+        """
+        if not _same(_bearer(request), self._metrics_token):
+            self.must_read(request)
 
     def must_read(self, request: Request) -> None:
         """Raise Denied unless the request may read everybody's data.

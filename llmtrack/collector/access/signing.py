@@ -1,17 +1,32 @@
-"""The key that signs cookies and tokens: given, or made once and kept in the data folder."""
+"""What signs cookies and tokens: the key, given or made once and kept in the data folder; and the times in tokens."""
 
 from __future__ import annotations
 
 import os
 import secrets
+import time
 from pathlib import Path
 
 from filelock import FileLock, Timeout
+from itsdangerous import SignatureExpired, TimestampSigner
 
 from llmtrack.config import Settings
 from llmtrack.errors import LlmtrackError
 
 LOCK_TIMEOUT_S = 10
+SKEW_S = 300.0  # the clocks of two collectors that share a key may differ by so much
+
+
+class Stamps(TimestampSigner):
+    """Signs with the time. What another collector signed, whose clock runs ahead of this one, is not expired."""
+
+    def opened(self, signed: bytes, max_age_s: float | None = None) -> bytes:
+        """What was signed. Raises BadSignature, or SignatureExpired when it was too long ago or is still to come."""
+        value, at = self.unsign(signed, return_timestamp=True)
+        age_s = time.time() - at.timestamp()
+        if max_age_s is not None and not -SKEW_S <= age_s <= max_age_s:
+            raise SignatureExpired(f"signed {age_s:.0f} s ago", payload=value, date_signed=at)
+        return bytes(value)
 
 
 def secret_key(settings: Settings) -> str:

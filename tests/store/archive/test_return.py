@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 
 from llmtrack.config import Settings
+from llmtrack.errors import NotTheirs
+from llmtrack.session.claim import Claim
 from llmtrack.session.filters import Filters
 from llmtrack.store.archive.folder import open_folder
 from llmtrack.store.archive.forget import forget
@@ -67,7 +69,13 @@ def test_it_is_still_the_visit_of_the_one_who_began_it(store: Store, folder: Pat
     assert "_id" not in known
     assert (known["user_id"], known["start_proof"]) == ("u", "sha256:mine")
     assert (store.owner("v") or {})["start_proof"] == "sha256:mine"
+    with pytest.raises(NotTheirs):
+        store.append("v", events(LATER), claim=Claim(("sha256:other",)))
     assert raw(store) == {}
+    assert store.append("v", events([51]), claim=Claim(("sha256:mine",))).accepted == 1
+    with pytest.raises(NotTheirs):  # nor now that it goes on
+        store.append("v", events([52]), claim=Claim(("sha256:other",)))
+    assert store.append("v", events([52]), claim=Claim(("sha256:mine",))).accepted == 1
 
 
 def test_what_was_sent_before_counts_once(store: Store, folder: Path) -> None:
