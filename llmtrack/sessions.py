@@ -8,11 +8,14 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final, Literal, Self, TypedDict, TypeVar, Unpack
 
+import numpy as np
+
 from llmtrack.config import Settings, load_settings
 from llmtrack.errors import UsageError
 from llmtrack.session import moments
 from llmtrack.session.cleaning.batch import without_bots
-from llmtrack.session.cleaning.clean import Cleaned, clean, needed
+from llmtrack.session.cleaning.clean import Cleaned, clean, needed, only
+from llmtrack.session.cleaning.visits import document_of
 from llmtrack.session.document import UNKNOWN
 from llmtrack.session.ids import name
 from llmtrack.session.recorded import USUAL, kinds
@@ -82,7 +85,10 @@ class Sessions:
 
     def run(self, report: Report[Finding]) -> Finding:
         """The result of a report on these sessions."""
-        return report.finish(self.parts(report), self.report_settings())
+        from llmtrack.analysis.result import with_notices
+
+        found: Finding = with_notices(report.finish(self.parts(report), self.report_settings()))
+        return found
 
     def parts(self, report: Report[Any]) -> Iterator[Part]:
         """What a report picks of each batch of these sessions."""
@@ -140,17 +146,38 @@ class Sessions:
         What could not be read is told with the last one.
         """
         waiting: Cleaned | None = None
-        for batch in self.source.batches(self.filters, needed(fields, self.settings.rules)):
+        for batch in self.source.batches(self._stored, needed(fields, self.settings.rules)):
             if waiting is not None:
                 yield waiting
             bots = 0
             if not self.filters.with_bots:
                 batch, bots = without_bots(batch)
-            waiting = clean(batch, self.now, self.settings.rules)
+            waiting = self._wanted(clean(batch, self.now, self.settings.rules))
             if bots:
                 waiting = replace(waiting, excluded={**waiting.excluded, "bots": bots})
         if waiting is not None:
             yield replace(waiting, unreadable=self.source.unreadable)
+
+    @property
+    def _stored(self) -> Filters:
+        """The filters of documents: where they are chats, one that began earlier may hold sessions that are wanted."""
+        wanted = self.filters
+        if wanted.ids is not None:
+            documents = {found[0] for each in wanted.ids if (found := document_of(each))}
+            wanted = replace(wanted, ids=wanted.ids | documents)
+        return replace(wanted, since=None) if self.settings.ids_are_chats else wanted
+
+    def _wanted(self, cleaned: Cleaned) -> Cleaned:
+        """Of the sessions of chats those that are wanted; of others the source has delivered no more."""
+        wanted, which = self.filters, np.ones(len(cleaned), dtype=bool)
+        if wanted.ids is not None:
+            ids = [{each, (document_of(each) or (each,))[0]} for each in cleaned.sessions["session_id"]]
+            which = np.array([not wanted.ids.isdisjoint(each) for each in ids], dtype=bool)
+        for bound, after in ((wanted.since, True), (wanted.until, False)):
+            if bound is not None:
+                late = cleaned.sessions["start_ms"] >= bound.timestamp() * 1000
+                which &= ~cleaned.sessions["of_chat"] | (late == after)
+        return cleaned if which.all() else only(cleaned, which)
 
     def tables(self, table: Table, columns: Sequence[str] | None = None) -> Iterator[pd.DataFrame]:
         """A table of docs/export.md, batch by batch. Raises UsageError when a column does not exist."""

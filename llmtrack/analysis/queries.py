@@ -17,7 +17,6 @@ from llmtrack.analysis.recorded import looked_for, told
 from llmtrack.analysis.result import Note, Pair, Result, number, pair
 from llmtrack.analysis.stats.shrinkage import Prior, fit
 from llmtrack.session.cleaning.clean import Cleaned
-from llmtrack.session.tally import Tally
 from llmtrack.session.values import Objects
 
 if TYPE_CHECKING:
@@ -94,7 +93,8 @@ class Queries:
 
     def pick(self, cleaned: Cleaned) -> Part:
         """A row a session; a row an answered prompt: prompt, copied, selected, thumb (1 up, -1 down, 0), latency_ms."""
-        found = table(Interaction(cleaned).turns())
+        interaction = Interaction(cleaned)
+        found = table(interaction.turns())
         found = found[found["answered"]]
         strays = found["turn"].to_numpy() == 0
         prompt: Objects = found["prompt"].to_numpy(dtype=object)
@@ -121,7 +121,7 @@ class Queries:
                 for key in ("session_id", "start_ms", "user_id", "model_group", "experiment_id")
             }
         )
-        return Part(sessions, {"answered": kept}, Tally.of(cleaned).with_excluded(left_out))
+        return Part(sessions, {"answered": kept}, interaction.tally().with_excluded(left_out))
 
     def finish(self, parts: Iterable[Part], settings: ReportSettings) -> QueriesResult:
         """The prompts of all parts."""

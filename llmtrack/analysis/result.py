@@ -5,9 +5,10 @@ from __future__ import annotations
 import html
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
+from llmtrack.analysis.notices import notices
 from llmtrack.analysis.stats import Interval
 from llmtrack.session.tally import Tally
 
@@ -90,6 +91,11 @@ class Result:
             lines += [f"<p>{label}: {html.escape(', '.join(told))}</p>"] if told else []
         table = self.to_frame().to_html(index=False, border=0, na_rep="", float_format="{:.4g}".format, max_rows=60)
         return "\n".join([*lines, table])
+
+
+def with_notices(found: Any) -> Any:
+    """The result, with what must be known of its source before its own warnings."""
+    return replace(found, warnings=[*(Note(*each) for each in notices(found.tally)), *found.warnings])
 
 
 def number(value: float) -> float | None:

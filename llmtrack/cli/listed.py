@@ -35,7 +35,8 @@ def listed(asked: Sessions, sort: Sort, limit: int) -> tuple[Sessions, int | Non
     from llmtrack.sessions import Sessions
 
     source, wanted, matched = asked.source, asked.filters.listed(), None
-    if sort is Sort.start and limit:
+    hold_several = source.chats or asked.settings.ids_are_chats or wanted.ids is not None
+    if sort is Sort.start and limit and not hold_several:
         newest = source.newest(wanted, limit)
         matched = source.count(wanted) if len(newest) == limit else len(newest)
         wanted = replace(wanted, ids=frozenset(head.session_id for head in newest))

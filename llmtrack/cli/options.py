@@ -95,6 +95,9 @@ class Scope:
     group: Group = None
     experiment: Experiment = None
     user: User = None
+    session_id: Annotated[
+        list[str] | None, _which("--session", metavar="ID", help="Only this session; may stand several times.")
+    ] = None
     device: Annotated[str | None, _which(metavar="NAME", help="Only this device: desktop, mobile, tablet.")] = None
     bots: Annotated[bool, _which("--bots", help="Count bots in, which are left out else.")] = False
     as_of: Annotated[
@@ -119,6 +122,7 @@ class Scope:
             user=self.user,
             device=self.device,
             bots=self.bots,
+            ids=frozenset(self.session_id) if self.session_id else None,
         )
 
 

@@ -14,6 +14,7 @@ from llmtrack.config.places import of_environment, of_file, over
 from llmtrack.config.sources import AnySource
 from llmtrack.config.types import NAME, AtLeastOne, Count, Name, NotNegative, Positive, Secret, Section, made
 from llmtrack.errors import UsageError
+from llmtrack.session import moments
 from llmtrack.session.pseudonym import MIN_KEY, pseudonym
 from llmtrack.session.rules import Rules
 from llmtrack.session.schema import SILENT_AFTER_S
@@ -125,6 +126,8 @@ class Settings(Section, frozen=True, kw_only=True):
     experiments: dict[str, Experiment] = field(default_factory=dict)
     sources: dict[str, AnySource] = field(default_factory=dict)  # data of other applications, by name
     failed_answer: list[str] = field(default_factory=list)  # patterns of answers that are failures stored as texts
+    visit_gap: str = "30m"  # a silence this long begins another session of one chat
+    ids_are_chats: bool | None = None  # session ids are chats'; default: where that shows
 
     def __post_init__(self) -> None:
         for pattern in self.failed_answer:
@@ -132,6 +135,10 @@ class Settings(Section, frozen=True, kw_only=True):
                 re.compile(pattern)
             except re.error as error:
                 raise ValueError(f"failed_answer: {pattern!r} is no regular expression: {error}") from None
+        try:
+            moments.length(self.visit_gap)
+        except UsageError as error:
+            raise ValueError(f"visit_gap: {error}") from None
         for origin in self.allowed_origins:  # compared letter for letter with what browsers send
             if origin != "*" and not re.fullmatch(r"https?://[^/?#@\sA-Z]+", origin):
                 example = "https://chat.example or http://localhost:3000"
@@ -146,7 +153,8 @@ class Settings(Section, frozen=True, kw_only=True):
     @property
     def rules(self) -> Rules:
         """What reading makes of this writer's sessions."""
-        return Rules(failed_answer=tuple(self.failed_answer))
+        gap_s = moments.length(self.visit_gap).total_seconds()
+        return Rules(failed_answer=tuple(self.failed_answer), visit_gap_s=gap_s, chats=self.ids_are_chats)
 
     def changed(self, **fields: Any) -> Settings:
         """These settings with other values of some."""

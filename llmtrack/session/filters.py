@@ -55,7 +55,9 @@ class Filters:
         """Whether a usable session document is wanted."""
         if self.since is not None or self.until is not None:
             start = start_ms(document)
-            if start is None or not self._in_time(start):
+            # A chat that began earlier may hold sessions that began later: cleaning tells.
+            later = document.get("is_chat") is True and self.since is not None
+            if start is None or not (replace(self, since=None) if later else self)._in_time(start):
                 return False
         session_id = name(document.get("session_id"))
         if self.ids is not None and session_id is not None and session_id not in self.ids:

@@ -37,7 +37,8 @@ class Tally:
 
     `sessions`: those that came through; `unreadable`: documents that no session could be made of, the first few of
     them `named`; `excluded`: what else was left out; `repaired`: what was mended; `recorded`: the kinds of events that
-    were there, whatever was left out (session/recorded.py).
+    were there, whatever was left out (session/recorded.py); `noticed`: what a reader of the whole may have to know
+    (analysis/notices.py).
     """
 
     sessions: int = 0
@@ -46,23 +47,22 @@ class Tally:
     excluded: Mapping[str, int] = field(default_factory=dict)
     repaired: Mapping[str, int] = field(default_factory=dict)
     recorded: frozenset[str] = frozenset()
+    noticed: Mapping[str, int] = field(default_factory=dict)
 
     @classmethod
     def of(cls, cleaned: Cleaned) -> Self:
         """What clean sessions tell."""
         unreadable = cleaned.unreadable
-        return cls(
-            len(cleaned),
-            dict(unreadable),
-            (*unreadable.named,),
-            cleaned.excluded,
-            cleaned.repaired,
-            cleaned.recorded,
-        )
+        told = cleaned.excluded, cleaned.repaired, cleaned.recorded, cleaned.noticed
+        return cls(len(cleaned), dict(unreadable), (*unreadable.named,), *told)
 
     def with_excluded(self, counts: Mapping[str, int]) -> Self:
         """With more that was left out."""
         return replace(self, excluded=_added([self.excluded, counts]))
+
+    def with_noticed(self, counts: Mapping[str, int]) -> Self:
+        """With more that was noticed."""
+        return replace(self, noticed=_added([self.noticed, counts]))
 
     @property
     def left_out(self) -> dict[str, int]:
@@ -74,11 +74,11 @@ def total(tallies: Iterable[Tally]) -> Tally:
     """Tallies added up."""
     found = list(tallies)
     named = sorted(name for tally in found for name in tally.named)[:_NAMED]
-    unreadable, excluded, repaired = (
-        _added([getattr(tally, key) for tally in found]) for key in ("unreadable", "excluded", "repaired")
+    unreadable, excluded, repaired, noticed = (
+        _added([getattr(tally, key) for tally in found]) for key in ("unreadable", "excluded", "repaired", "noticed")
     )
     sessions, recorded = sum(tally.sessions for tally in found), frozenset[str]().union(*(t.recorded for t in found))
-    return Tally(sessions, unreadable, tuple(named), excluded, repaired, recorded)
+    return Tally(sessions, unreadable, tuple(named), excluded, repaired, recorded, noticed)
 
 
 def _added(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:

@@ -109,7 +109,8 @@ class Counted:
         mine = (self.who.arms.arm[rows] == group) & self.whole
         reasons = self.who.sessions["exit_reason"].to_numpy()
         found = []
-        for reason in summary.EXIT_REASONS if mine.any() else ():
+        possible = [each for each in summary.EXIT_REASONS if each != summary.NOT_STORED or each in reasons]
+        for reason in possible if mine.any() else ():
             if not exit_told(reason, self._recorded):
                 found.append(Exit(self.who.groups[group], reason, None, None, None))
                 continue

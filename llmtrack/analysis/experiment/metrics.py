@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from llmtrack.analysis.experiment.spread import OF_ANSWERS, OF_SESSIONS, counts_for
+from llmtrack.analysis.interaction.summary import NOT_STORED
 from llmtrack.analysis.stats import Good, winsorise
 
 Floats = npt.NDArray[np.float64]
@@ -49,7 +50,7 @@ class ResponseMetric(NamedTuple):
 
 DERIVED: Mapping[str, Callable[[pd.DataFrame], object]] = {
     "sessions": lambda sessions: np.ones(len(sessions)),
-    "bounced": lambda sessions: sessions["prompts"] == 0,
+    "bounced": lambda sessions: (sessions["prompts"] == 0) & (sessions["exit_reason"] != NOT_STORED),
     "silent": lambda sessions: sessions["exit_reason"] == "silent",
 }
 

@@ -64,7 +64,7 @@ class Picked:
         rows, row = spread(interaction, self.by, numbers)
         answers = found.loc[found["answered"], [*OF_RESPONSES]].reset_index(drop=True)
         answers.insert(0, "session", row[found.loc[found["answered"], "event"].to_numpy()])
-        return Part(compact(rows), {"responses": compact(answers)}, Tally.of(cleaned))
+        return Part(compact(rows), {"responses": compact(answers)}, interaction.tally())
 
 
 @dataclass(frozen=True, kw_only=True)

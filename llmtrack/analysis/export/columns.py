@@ -62,6 +62,7 @@ SESSIONS: Final = (
     Column("selections", "integer", "selections of text that were not then copied"),
     Column("answer_copies", "integer", "copies that belong to an answer"),
     Column("answer_selections", "integer", "selections that belong to an answer and were not then copied"),
+    Column("copies_without_answer", "integer", "copies that belong to no answer: of prompts, of the page"),
     Column("copied_responses", "integer", "answers with at least one copy"),
     Column("clicks", "integer", "clicks"),
     Column("rated_responses", "integer", "answers with a thumb"),
@@ -74,7 +75,7 @@ SESSIONS: Final = (
     Column("scroll_depth", "number", "deepest part of the page seen; missing where no page height is known", "0 to 1"),
     Column("idle", "boolean", "the person did nothing for 30 s at least once"),
     Column("exit_reason", "text",
-           "the first that fits: open, no_prompt, waiting, after_error, after_copy, after_reading, silent"),
+           "first fit: open, prompt_not_stored, no_prompt, waiting, after_error, after_copy, after_reading, silent"),
     Column("n_gaps", "integer", "events known to be lost"),
     Column("duplicates", "integer", "events that came twice; left out"),
     Column("inversions", "integer", "events out of order; sorted"),
@@ -150,7 +151,7 @@ TABLES: Final = {"sessions": SESSIONS, "events": EVENTS, "turns": TURNS}
 TEXT_BASED: Final = {  # columns that need the texts read
     "sessions": frozenset(
         {"active_long_s", "prompts_with_predecessor", "reasks", "selections", "copied_responses", "words_out"}
-        | {"answer_copies", "answer_selections"}
+        | {"answer_copies", "answer_selections", "copies_without_answer"}
     ),
     "turns": frozenset({"model", "prompt", "answer", "copies", "selections", "copied"}),
 }

@@ -50,6 +50,11 @@ def counted(taken: Taken, rows: int) -> tuple[Ints, Ints]:
     return copies, np.bincount(taken.answer[known & ~taken.copy], minlength=rows)
 
 
+def lost_copies(rows: Rows, taken: Taken) -> Ints:
+    """The copies that belong to no answer, as rows."""
+    return np.setdiff1d(np.flatnonzero(rows.kind(COPY)), taken.row[taken.answer >= 0])
+
+
 def _copied_selections(rows: Rows) -> Bools:
     """Selections that a copy of the same text follows soon."""
     found = np.zeros(len(rows), dtype=bool)

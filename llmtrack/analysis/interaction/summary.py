@@ -9,7 +9,7 @@ import numpy as np
 
 from llmtrack.analysis.interaction import events
 from llmtrack.analysis.interaction.attention import waiting_ms
-from llmtrack.analysis.interaction.attribution import counted
+from llmtrack.analysis.interaction.attribution import counted, lost_copies
 from llmtrack.analysis.interaction.events import Rows, at, first_fitting, given, total
 from llmtrack.analysis.interaction.evidence import Evidence
 from llmtrack.session.cleaning.answers import LATENCY
@@ -18,12 +18,22 @@ from llmtrack.session.cleaning.clean import Cleaned
 from llmtrack.session.schema import CLICK, COPY, SCROLL
 from llmtrack.session.values import Floats, Objects
 
-FIELDS: Final = (*events.FIELDS, "scrollY", "page_height")
+FIELDS: Final = (*events.FIELDS, "scrollY", "page_height", "target")
 TEXT_FIELDS: Final = (*FIELDS, "text", "selected_text")
 
 REASK_MS: Final = 5 * 60 * 1000  # Hassan et al. 2013
 REASK_SIMILARITY: Final = 0.5  # Jaccard, of the sets of words
-EXIT_REASONS: Final = ("open", "no_prompt", "waiting", "after_error", "after_copy", "after_reading", "silent")
+NOT_STORED: Final = "prompt_not_stored"
+EXIT_REASONS: Final = (
+    "open",
+    NOT_STORED,
+    "no_prompt",
+    "waiting",
+    "after_error",
+    "after_copy",
+    "after_reading",
+    "silent",
+)
 
 _WORD: Final = re.compile(r"\w+")
 
@@ -40,7 +50,7 @@ def sessions(found: Evidence) -> dict[str, Any]:
 
     What was read with TEXT_FIELDS gives also: selections (without those that were then copied), answer_copies and
     answer_selections (those of both that belong to an answer), copied_responses, words_out, active_long_s, reasks,
-    prompts_with_predecessor, texts_out (answers whose text is stored).
+    prompts_with_predecessor, texts_out (answers whose text is stored), copies_without_answer.
     """
     rows, cleaned = found.rows, found.cleaned
     of_answers = answers(found, rows.session, len(cleaned))
@@ -162,6 +172,7 @@ def _exit_reason(found: Evidence) -> Objects:
     )
     fits = [
         found.cleaned.sessions["open"],
+        (last_prompt < 0) & (_per_session(rows, _sent(rows), count) > 0),
         last_prompt < 0,
         at(found.response < 0, last_prompt),
         at(rows.error, last_response),
@@ -169,6 +180,13 @@ def _exit_reason(found: Evidence) -> Objects:
         last_user > last_response,
     ]
     return first_fitting(fits, EXIT_REASONS)
+
+
+def _sent(rows: Rows) -> Bools:
+    """Events by which a person sent something, in data whose writer notes keys."""
+    keys = rows.kind("key") | rows.kind("keydown") | rows.kind("keypress")
+    keys[keys] = np.equal(rows.field("target")[keys], "Enter")
+    return keys | rows.kind("enter") | rows.kind("submit") | rows.kind("send")
 
 
 def _last_row(rows: Rows, mask: Bools, count: int) -> Ints:
@@ -184,6 +202,7 @@ def _from_texts(found: Evidence) -> dict[str, Any]:
     return {
         "selections": np.bincount(rows.session[np.unique(taken.row[~taken.copy])], minlength=count),
         "active_long_s": long_ms / 1000,
+        "copies_without_answer": np.bincount(rows.session[lost_copies(rows, taken)], minlength=count),
     }
 
 

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
 
+from llmtrack.analysis.notices import notices
 from llmtrack.cli.drawing.numbers import many
 from llmtrack.cli.drawing.terminal import note
 from llmtrack.cli.drawing.text import line
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from llmtrack.sessions import Sessions
 
 _REASONS = {  # one and several; other reasons show as they are called
+    "copies_without_answer": ("copy without an answer", "copies without an answer"),
     "bots": ("session of a bot", "sessions of bots"),
     "duplicates": ("duplicate event", "duplicate events"),
     "duplicates_by_content": ("of them judged by what it says", "of them judged by what they say"),
@@ -45,7 +47,7 @@ _REASONS = {  # one and several; other reasons show as they are called
     "failed_answer": ("failure stored as an answer", "failures stored as answers"),
     "question_not_stored": ("failed question that was not stored", "failed questions that were not stored"),
 }
-_HOURS = re.compile(r"clock_moved_([+-])(.+)h")  # one reason for each number of hours
+HOURS = re.compile(r"clock_moved_([+-])(.+)h")  # one reason for each number of hours
 
 
 class Noted(Protocol):
@@ -79,15 +81,20 @@ def counted(reason: str, count: int) -> str:
     >>> counted("duplicates", 1), counted("event_without_t", 2)
     ('1 duplicate event', '2 events without t')
     """
-    if hours := _HOURS.fullmatch(reason):
+    if hours := HOURS.fullmatch(reason):
         way = "ahead" if hours[1] == "+" else "behind"
         return many(count, f"writer's clock {hours[2]} h {way}", f"writers' clocks {hours[2]} h {way}")
     one, more = _REASONS.get(reason, (reason.replace("_", " "),) * 2)
     return many(count, one, more)
 
 
-def remarks(sessions: Sessions, tally: Tally, quiet: bool) -> None:
-    """On stderr: which documents could not be read, or why there are no sessions. While the source is open."""
+def remarks(sessions: Sessions, tally: Tally, quiet: bool, *, warned: bool = False) -> None:
+    """On stderr: which documents could not be read, what must be known of the source, or why there are no sessions.
+
+    `warned`: what must be known stands in the result. While the source is open.
+    """
+    for _, text in () if warned else notices(tally):
+        note(text, quiet)
     if sessions.source.remark:
         note(sessions.source.remark, quiet)
     if tally.unreadable:

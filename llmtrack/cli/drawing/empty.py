@@ -29,6 +29,8 @@ def why_empty(source: Source, filters: Filters) -> str:
             bounds = [f"since {iso(filters.since)}"] if filters.since else []
             bounds += [f"until {iso(filters.until)}"] if filters.until else []
             return f"No session began {' and '.join(bounds)}; the newest began at {iso(newest[0].start_time)}."
+    if filters.ids and not source.newest(Filters(ids=filters.ids)):
+        return f'No session in {source.name} has the id "{line(min(filters.ids))}" (--session).'
     named = {key: value for key in ("group", "experiment", "user", "device") if (value := getattr(filters, key))}
     for key, value in named.items():
         if not source.newest(Filters(**{key: value})):

@@ -50,7 +50,7 @@ def show(
     Stderr says which documents could not be read, or why there are no sessions: while the source is open.
     `about` (the settings of the report) stands in JSON and is told to `lines`.
     """
-    remarks(sessions, found.tally, output.quiet)
+    remarks(sessions, found.tally, output.quiet, warned=True)
     if output.format is Format.table:
         if not found.tally.sessions and not (drawing and drawing.also_none):
             return  # stderr says why

@@ -16,6 +16,7 @@ from llmtrack.cli.listed import Sort, listed, rows, summaries
 from llmtrack.cli.player.app import Player
 from llmtrack.errors import UnknownSession
 from llmtrack.session.cleaning.clean import Visit, one
+from llmtrack.session.cleaning.visits import document_of
 
 if TYPE_CHECKING:
     from llmtrack.cli.options import Scope
@@ -42,10 +43,12 @@ class Shelf:
 
     def load(self, session_id: str) -> tuple[Visit, dict[str, Any]]:
         """A session, cleaned and as it is stored. Raises UnknownSession."""
-        document = self.sessions.source.get(session_id)
+        document, number = self.sessions.source.get(session_id), 1
+        if document is None and (part := document_of(session_id)):
+            document, number = self.sessions.source.get(part[0]), part[1]
         if document is None:
             raise UnknownSession(f'Session "{session_id}" is gone.')
-        return one(document, self.sessions.now, self.sessions.settings.rules), document
+        return one(document, self.sessions.now, self.sessions.settings.rules, number), document
 
 
 def steer(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from llmtrack.cli.drawing.numbers import many
 from llmtrack.cli.drawing.text import line
 from llmtrack.errors import LlmtrackError, UnknownSession
+from llmtrack.session.cleaning.visits import document_of
 
 if TYPE_CHECKING:
     from llmtrack.session.document import Head
@@ -18,10 +19,11 @@ LAST = "last"
 CANDIDATES = 8  # an ambiguous prefix names so many
 
 
-def choose(sessions: Source, wanted: str, among: Filters) -> dict[str, Any]:
-    """The document that `wanted` names: a session_id, a prefix that only one has, or "last" (the newest `among` all).
+def choose(sessions: Source, wanted: str, among: Filters) -> tuple[dict[str, Any], int]:
+    """The document that `wanted` names, and which of its sessions (from 1; -1: the last).
 
-    Raises UnknownSession when there is none, LlmtrackError naming the candidates when there are several.
+    That is a session_id, a prefix that only one has, or "last" (the newest `among` all). Raises UnknownSession when
+    there is none, LlmtrackError naming the candidates when there are several.
     """
     if wanted == LAST:
         newest = sessions.newest(among.listed())
@@ -29,18 +31,22 @@ def choose(sessions: Source, wanted: str, among: Filters) -> dict[str, Any]:
             from llmtrack.cli.drawing.empty import why_empty
 
             raise UnknownSession(why_empty(sessions, among))
-        session_id = newest[0].session_id
-    elif document := sessions.get(wanted):
-        return document
-    else:
-        heads = sessions.find(wanted, limit=CANDIDATES + 1)
-        if not heads:
-            raise UnknownSession(
-                f'No session starts with "{wanted}".{_unread(sessions)}', "Try: llmtrack sessions --last 7d"
-            )
-        if len(heads) > 1:
-            raise LlmtrackError(_ambiguous(wanted, heads))
-        session_id = heads[0].session_id
+        return _document(sessions, newest[0].session_id), -1
+    if document := sessions.get(wanted):
+        return document, 1
+    if part := document_of(wanted):
+        return choose(sessions, part[0], among)[0], part[1]
+    heads = sessions.find(wanted, limit=CANDIDATES + 1)
+    if not heads:
+        raise UnknownSession(
+            f'No session starts with "{wanted}".{_unread(sessions)}', "Try: llmtrack sessions --last 7d"
+        )
+    if len(heads) > 1:
+        raise LlmtrackError(_ambiguous(wanted, heads))
+    return _document(sessions, heads[0].session_id), 1
+
+
+def _document(sessions: Source, session_id: str) -> dict[str, Any]:
     document = sessions.get(session_id)
     if document is None:
         raise UnknownSession(f'Session "{session_id}" is gone.', "Try: llmtrack sessions")

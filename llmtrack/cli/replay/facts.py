@@ -8,16 +8,17 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from llmtrack.cli.drawing.cautions import counted
+from llmtrack.cli.drawing.cautions import HOURS, counted
 from llmtrack.cli.drawing.numbers import age, duration, many
 from llmtrack.session.document import device
-from llmtrack.session.schema import ACTIVITY, CLICK, COPY, MODEL_RESPONSE, NEW_CHAT, PROMPT, SCROLL, SELECTION
+from llmtrack.session.schema import ACTIVITY, CLICK, COPY, ERROR, MODEL_RESPONSE, NEW_CHAT, PROMPT, SCROLL, SELECTION
 from llmtrack.session.values import text
 
 if TYPE_CHECKING:
     from llmtrack.session.cleaning.clean import Visit
 
 UNKNOWN = "unknown"
+RESPONSES = (MODEL_RESPONSE, ERROR)
 _FAILED = "failed answer"
 
 _NOUNS = {  # in the order of interest
@@ -34,6 +35,7 @@ _NOUNS = {  # in the order of interest
 _SHORT_S = 0.05
 _ENDS = {"page": "closed the page", "timeout": "fell silent, and was ended by the server,"}
 _REASONS = {
+    "prompt_not_stored": "after asking something that is not stored",
     "no_prompt": "without having asked anything",
     "waiting": "with the last prompt unanswered",
     "after_error": "after an error",
@@ -66,17 +68,18 @@ def length_s(visit: Visit) -> float:
 def facts(visit: Visit, numbers: Mapping[str, Any], now: datetime) -> list[tuple[str, str]]:
     """The header of a replay: labels and values; what is not known is left out."""
     session, environment = visit.session, visit.session["environment"]
-    model = " in ".join(_known(session.get("model_group"), session.get("experiment_id")))
     rows = [
         ("session", session["session_id"]),
         ("user", "".join(_known(session.get("user_id")))),
-        ("model", model),
+        ("group", "".join(_known(session.get("model_group")))),
+        ("experiment", "".join(_known(session.get("experiment_id")))),
+        ("models", ", ".join(_models(visit))),
         ("device", _device(environment)),
         ("when", _when(session["start_time"], session["end_time"], now)),
         ("length", duration(length_s(visit)) if visit.events or session["end_time"] else ""),
         ("events", _counts(visit)),
         ("lost", f"{many(int(numbers['n_gaps']), 'event')} never arrived" if numbers["n_gaps"] else ""),
-        *(("repaired", _REPAIRS.get(key, counted(key, count))) for key, count in visit.repaired.items() if count),
+        *(("repaired", _repair(key, count)) for key, count in visit.repaired.items() if count),
         *(("left out", counted(key, count)) for key, count in visit.excluded.items() if count),
     ]
     return [(label, value) for label, value in rows if value]
@@ -106,6 +109,20 @@ def spent(numbers: Mapping[str, Any]) -> str:
     return ", ".join(f"{name} {duration(numbers[key])}" for name, key in parts if numbers[key] >= _SHORT_S)
 
 
+def _repair(reason: str, count: int) -> str:
+    if hours := HOURS.fullmatch(reason):
+        way = "ahead" if hours[1] == "+" else "behind"
+        return f"one writer's clock was {hours[2]} h {way}: its events are moved"
+    return _REPAIRS.get(reason, counted(reason, count))
+
+
+def _models(visit: Visit) -> list[str]:
+    """The models that answered, in order; with how many answers where there are several."""
+    named = (text(event["data"].get("model")) for event in visit.events if event["type"] in RESPONSES)
+    counts = Counter(filter(None, named))
+    return [f"{model} ({many(count, 'answer')})" if len(counts) > 1 else model for model, count in counts.items()]
+
+
 def _device(environment: Mapping[str, Any]) -> str:
     what = ", ".join(_known(device(environment)))
     program = " on ".join(_known(environment.get("browser"), environment.get("os")))
@@ -129,7 +146,8 @@ def _when(start: datetime, end: datetime | None, now: datetime) -> str:
 
 def _counts(visit: Visit) -> str:
     failed = [
-        event["type"] == MODEL_RESPONSE and text(event["data"].get("error")) is not None for event in visit.events
+        event["type"] == ERROR or (event["type"] == MODEL_RESPONSE and text(event["data"].get("error")) is not None)
+        for event in visit.events
     ]
     counts = Counter(_FAILED if fails else event["type"] for event, fails in zip(visit.events, failed, strict=True))
     named = [many(counts[kind], *nouns) for kind, nouns in _NOUNS.items() if counts[kind]]

@@ -44,8 +44,10 @@ class Drawing:
 
     def facts(self, rows: Iterable[tuple[str, str]]) -> Iterator[RenderableType]:
         """What is known about the session as a whole, a label and a value a row."""
-        for label, value in rows:
-            yield self._row(Text(f"{label:>{self.width}}", "dim"), Text(line(value)))
+        known = list(rows)
+        width = max(self.width, *(len(label) for label, _ in known))
+        for label, value in known:
+            yield self._row(Text(f"{label:>{width}}", "dim"), Text(line(value)))
         yield Text()
 
     def moment(self, moment: Moment, sentence: Sentence, *, first: bool = False) -> Iterator[RenderableType]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -16,6 +17,7 @@ from llmtrack.session.schema import (
     ACTIVITY,
     CLICK,
     COPY,
+    ERROR,
     IDLE_AFTER_S,
     MODEL_RESPONSE,
     NAVIGATION,
@@ -70,7 +72,7 @@ def tell(events: Sequence[Event], environment: Data | None = None) -> list[Sente
         data = event["data"]
         sentence = _SENTENCES.get(event["type"], _other)(event, data, told)
         sentences.append(sentence._replace(text=line(sentence.text), body=_body(sentence.body)))
-        told.idle = is_idle(event) or (told.idle and event["type"] in (MODEL_RESPONSE, VIEW))
+        told.idle = is_idle(event) or (told.idle and event["type"] in (MODEL_RESPONSE, ERROR, VIEW))
         told.arrived = True
         told.chat = _word(data, "chat_session_id") or told.chat
         if event["type"] in (PROMPT, MODEL_RESPONSE):
@@ -143,8 +145,10 @@ def _scroll(event: Event, data: Data, told: _Told) -> Sentence:
 def _click(event: Event, data: Data, told: _Told) -> Sentence:
     x, y = _number(data, "x"), _number(data, "y")
     target = _word(data, "target")
-    name = _word(data, "name")
+    name = _word(data, "name") or _word(data, "text")
     what = f" {quoted(name)}" if name else f" <{target.lower()}>" if target else ""
+    address = _word(data, "target_url") or _word(data, "href")
+    what += f" to {_cut(address)}" if address else ""
     return Sentence(f"clicked{what}" + (f" at {x:.0f}, {y:.0f}" if x is not None and y is not None else ""))
 
 
@@ -176,6 +180,9 @@ def _origin(text: str, data: Data, told: _Told) -> str:
         for back, source in enumerate(reversed(texts)):
             if (turn is None or source.turn in (None, turn)) and source.words.holds(words):
                 return f"the {name}" if back == 0 else f"an earlier {name}"
+    for back, (later, answer) in enumerate(itertools.pairwise(reversed(told.answers))):
+        if turn is None and answer.words.ends_in(words) and later.words.begins_in(words):
+            return "the answer and the one before it" if back == 0 else "an earlier answer and the one after it"
     for back, answer in enumerate(reversed(told.answers)):
         if turn is not None and answer.turn == turn:
             return "the answer" if back == 0 else "an earlier answer"
@@ -209,6 +216,12 @@ def _response(event: Event, data: Data, told: _Told) -> Sentence:
     return _spoken(f"{model} {_ended(data)}", text, details, cited)
 
 
+def _error(event: Event, data: Data, told: _Told) -> Sentence:
+    """A failed answer as other writers store it: what failed is its text, or its code."""
+    said = as_text(data.get("text")) or as_text(data.get("error")) or as_text(data.get("error_code")) or ""
+    return Sentence(f"{_word(data, 'model') or 'the model'} failed", said or "no reason recorded", failed=True)
+
+
 def _tools(data: Data) -> str:
     calls = data.get("tool_calls")
     names = [as_text(name) or "" for name in calls] if isinstance(calls, list) else []
@@ -240,9 +253,16 @@ def _new_chat(event: Event, data: Data, told: _Told) -> Sentence:
 
 def _feedback(event: Event, data: Data, told: _Told) -> Sentence:
     rating = data.get("rating")
+    if rating == "neutral":
+        return Sentence("rated the answer neither good nor bad (neutral)")
     if rating not in ("up", "down"):
         return _other(event, data, told)
     return Sentence(f"rated the answer {'good' if rating == 'up' else 'bad'} (thumb {rating})")
+
+
+def _key(event: Event, data: Data, told: _Told) -> Sentence:
+    key = _word(data, "target") or _word(data, "key")
+    return Sentence(f"pressed {key}") if key else _other(event, data, told)
 
 
 def _other(event: Event, data: Data, told: _Told) -> Sentence:
@@ -262,8 +282,10 @@ _SENTENCES: dict[str, Callable[[Event, Data, _Told], Sentence]] = {
     COPY: _copy,
     PROMPT: _prompt,
     MODEL_RESPONSE: _response,
+    ERROR: _error,
     NEW_CHAT: _new_chat,
     "feedback": _feedback,
+    "key": _key,
 }
 
 

@@ -1,7 +1,8 @@
 """Cleaning: what a session is, whatever wrote it.
 
 In this order, each step counted: duplicates; two clocks in one session; order of time; clocks that disagree with the
-start, then events before it; answers before their prompts; sessions without an end; latencies and failures.
+start, then events before it; answers before their prompts; sessions without an end; latencies and failures; documents
+that hold several sessions.
 The counts are part of every report.
 """
 
@@ -9,7 +10,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, NamedTuple
 
@@ -21,9 +22,11 @@ from llmtrack.session.cleaning.batch import DATA, Batch, Bools, Ints
 from llmtrack.session.cleaning.clocks import NEAR_MS, align, start_offset
 from llmtrack.session.cleaning.columns import Columns, of_kind
 from llmtrack.session.cleaning.events import Events
+from llmtrack.session.cleaning.notices import noticed
 from llmtrack.session.cleaning.order import settle, sort
 from llmtrack.session.cleaning.repeats import repeats
 from llmtrack.session.cleaning.series import first_and_last
+from llmtrack.session.cleaning.visits import divide
 from llmtrack.session.document import Document, environment, unusable
 from llmtrack.session.recorded import kinds
 from llmtrack.session.rules import PLAIN, Rules
@@ -37,6 +40,7 @@ BREATH_MS: Final = 1_000  # clocks of one visit differ by this at least: no repa
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _NAMES: Final = ("session_id", "user_id", "model_group", "experiment_id")
 _KINDS: Final = {"viewport_height_px": float, "automation": bool}
+_SIGNS: Final = ("last_activity_ms", "ended", "is_chat")
 _ORDER: Final = (CHAT, "turn_id")  # what the order of events hangs on
 
 
@@ -47,13 +51,15 @@ class Cleaned:
     `sessions`, one value a session: session_id, user_id, model_group, experiment_id, device, browser, os ("unknown"
     when missing), viewport_height_px, automation, start_ms, end_ms (epoch ms; end_ms is NaN without events and end),
     end_estimated, open, clock_shifted (bool), clock_offset_ms (by how much the events' clock was ahead), events,
-    n_gaps (events known to be lost), duplicates, inversions, out_of_range (counts).
+    n_gaps (events known to be lost), duplicates, inversions, out_of_range (counts), number (of the session in its
+    document, from 1), of_chat (whether its document is a chat, which may hold several).
 
     Of each event, sorted by session and t: `session` (from 0), `pos` (place in the stored document), `t` (epoch ms),
     `type_codes` (places in `types`), and in `data` the fields asked for.
 
-    `excluded` and `repaired`: what cleaning left out and mended, reason → how many. `unreadable`: documents met on the
-    way that no session could be made of. `recorded`: the kinds of events that were there (session/recorded.py).
+    `excluded` and `repaired`: what cleaning left out and mended, reason → how many. `noticed`: what a reader of the
+    whole source may have to know, what → how many. `unreadable`: documents met on the way that no session could be made
+    of. `recorded`: the kinds of events that were there (session/recorded.py).
     """
 
     sessions: dict[str, Any]
@@ -65,6 +71,7 @@ class Cleaned:
     data: dict[str, Any]
     excluded: dict[str, int]
     repaired: dict[str, int]
+    noticed: dict[str, int] = field(default_factory=dict)
     unreadable: Broken = field(default_factory=Broken)
     recorded: frozenset[str] = frozenset()
 
@@ -157,7 +164,7 @@ def clean(batch: Batch, now: datetime, rules: Rules = PLAIN) -> Cleaned:
         end_before_start=int(backwards.sum()),
         end_before_last_event=int(ignored.sum()),
     )
-    named = {key: values for key, values in batch.sessions.items() if key not in ("last_activity_ms", "ended")}
+    named = {key: values for key, values in batch.sessions.items() if key not in _SIGNS}
     table = {key: np.array(values, dtype=_KINDS.get(key, object)) for key, values in named.items()}
     table |= {
         "start_ms": start,
@@ -171,9 +178,10 @@ def clean(batch: Batch, now: datetime, rules: Rules = PLAIN) -> Cleaned:
         "duplicates": duplicates,
         "inversions": inversions,
         "out_of_range": dropped,
+        "number": np.ones(sessions, dtype=np.int64),
     }
     pos = batch.pos[events.rows]
-    return Cleaned(
+    found = Cleaned(
         table,
         events.session,
         pos,
@@ -184,6 +192,22 @@ def clean(batch: Batch, now: datetime, rules: Rules = PLAIN) -> Cleaned:
         dict(excluded),
         dict(repaired),
         recorded=kinds(batch).union(events.types[code] for code in np.unique(events.codes).tolist()),
+    )
+    found = replace(found, noticed=noticed(found))
+    return divide(found, np.asarray(batch.sessions["is_chat"], dtype=bool), rules)
+
+
+def only(cleaned: Cleaned, which: Bools) -> Cleaned:
+    """Of these sessions some."""
+    events = which[cleaned.session]
+    return replace(
+        cleaned,
+        sessions={key: values[which] for key, values in cleaned.sessions.items()},
+        session=(np.cumsum(which) - 1)[cleaned.session[events]],
+        pos=cleaned.pos[events],
+        t=cleaned.t[events],
+        type_codes=cleaned.type_codes[events],
+        data={key: values[events] for key, values in cleaned.data.items()},
     )
 
 
@@ -215,12 +239,13 @@ def join(parts: Sequence[Cleaned]) -> Cleaned:
     """Several as one (at least one, with the same fields); sessions are numbered on."""
     if len(parts) == 1:
         return parts[0]
-    excluded, repaired = Counter[str](), Counter[str]()
+    excluded, repaired, notices = Counter[str](), Counter[str](), Counter[str]()
     types: dict[str, int] = {}
     codes = []
     for part in parts:
         excluded.update(part.excluded)
         repaired.update(part.repaired)
+        notices.update(part.noticed)
         known = np.array([types.setdefault(name, len(types)) for name in part.types], dtype=np.int64)
         codes.append(known[part.type_codes])
     first = np.cumsum([0, *map(len, parts)])
@@ -234,17 +259,25 @@ def join(parts: Sequence[Cleaned]) -> Cleaned:
         {key: np.concatenate([part.data[key] for part in parts]) for key in parts[0].data},
         dict(excluded),
         dict(repaired),
+        dict(notices),
         recorded=frozenset[str]().union(*(part.recorded for part in parts)),
     )
 
 
-def one(document: Document, now: datetime, rules: Rules = PLAIN) -> Visit:
-    """One session document, cleaned as all others are. Raises LlmtrackError when it is no session."""
+def one(document: Document, now: datetime, rules: Rules = PLAIN, number: int = 1) -> Visit:
+    """One session document, cleaned as all others are; of a document of several the session with this number.
+
+    -1 is the last one. Raises LlmtrackError when it is no session, or has not so many.
+    """
     if reason := unusable(document):
         raise LlmtrackError(f"This document is no session: {reason.replace('_', ' ')}.")
     columns = Columns(None)
     columns.add(document)
     cleaned = clean(columns.batch(), now, rules)
+    several = len(cleaned)
+    if number > several:
+        raise LlmtrackError(f"The document of this session holds {several}, not {number}.")
+    cleaned = only(cleaned, np.arange(several) == (number - 1 if number > 0 else several - 1))
     row = {key: values.tolist()[0] for key, values in cleaned.sessions.items()}
     start = row["start_ms"]
     session: dict[str, Any] = {key: row[key] for key in _NAMES}

@@ -22,6 +22,7 @@ from llmtrack.session.values import Floats, Objects, number, numbers, texts
 
 _EVENT_IDS: Final = ("id", "_id", "event_id", "uuid")  # where other writers keep an event's own id
 _ENDED: Final = ("ended", "closed", "completed", "complete", "finished", "inactive")  # what a `status` says then
+_RATINGS: Final = ("up", "down", "neutral")
 _NO_OBJECT: Final = ("not an object",)  # stands for the type of an event that is none
 
 
@@ -41,6 +42,7 @@ class Columns:
         self._shapes = _Shapes()
         self._values: list[Any] = []
         self._same: dict[int, int] = {}
+        self._rates = self.fields is not None and "rating" in self.fields
 
     def __len__(self) -> int:
         return len(self._counts)
@@ -84,9 +86,10 @@ class Columns:
 
     def _wanted(self, data: Document) -> Document:
         if self.fields is None:
-            return {DATA: data | {}}
+            return {DATA: _rated(data | {})}
         keys = data.keys()
-        return {key: data[key] for key in self.fields if key in keys}
+        found = {key: data[key] for key in self.fields if key in keys}
+        return _rated(found, data) if self._rates and "feedback" in keys else found
 
     def _forget(self, event: int, value: int) -> None:
         del self._t[event:], self._n[event:], self._codes[event:], self._values[value:]
@@ -132,6 +135,14 @@ class Columns:
         return {key: _column(key, rows, places, values, len(codes)) for key, (rows, places) in found.items()}
 
 
+def _rated(found: Document, data: Document | None = None) -> Document:
+    """With a `rating` that stands under `feedback`, as some writers have it. Changes `found`."""
+    said = (found if data is None else data).get("feedback")
+    if "rating" not in found and isinstance(said, str) and said in _RATINGS:
+        found["rating"] = said
+    return found
+
+
 class _Shapes(dict[tuple[Any, ...], int]):
     """Numbers the shapes of events: their type and the names of their data."""
 
@@ -154,17 +165,18 @@ def _session(document: Document) -> tuple[Any, ...]:
         epoch_ms(document.get("end_time")),
         epoch_ms(document.get("last_activity")),
         str(document.get("status")).lower() in _ENDED,
+        document.get("is_chat") is True,
     )
 
 
 def _session_columns(sessions: list[tuple[Any, ...]]) -> dict[str, list[str] | Floats | Ints]:
     named = ("session_id", *NAMES, *ENVIRONMENT)
-    columns = list(zip(*sessions, strict=True)) or [()] * (len(named) + 6)
+    columns = list(zip(*sessions, strict=True)) or [()] * (len(named) + 7)
     found: dict[str, Any] = {key: names(values, UNKNOWN) for key, values in zip(named, columns, strict=False)}
-    height, automation, start, end, active, ended = columns[len(named) :]
+    height, automation, start, end, active, ended, chat = columns[len(named) :]
     found |= {"viewport_height_px": numbers(height), "automation": np.array(automation, dtype=bool)}
     found |= {"start_ms": numbers(start), "end_ms": numbers(end), "last_activity_ms": numbers(active)}
-    return found | {"ended": np.array(ended, dtype=bool)}
+    return found | {"ended": np.array(ended, dtype=bool), "is_chat": np.array(chat, dtype=bool)}
 
 
 def _unnamed(sessions: list[tuple[Any, ...]]) -> Counter[str]:

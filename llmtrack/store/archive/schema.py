@@ -21,7 +21,7 @@ from llmtrack.session.document import Document, device, environment
 from llmtrack.session.ids import name, unnamed
 from llmtrack.session.values import Floats
 
-_SIGNS: Final = frozenset({"last_activity", "status"})  # of life, as other writers leave them
+_SIGNS: Final = frozenset({"last_activity", "status", "is_chat"})  # as other writers leave them
 FIELDS: Final = (*sorted(NUMBERS), *sorted(TEXTS))  # of an event's data; the others are JSON in `other`
 TIME: Final = pa.timestamp("us", tz="UTC")
 SESSION_FIELDS: Final = ("session_id", *NAMES, *ENVIRONMENT)

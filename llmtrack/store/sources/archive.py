@@ -230,6 +230,7 @@ def _batch(sessions: pa.Table, events: pa.Array, fields: tuple[str, ...]) -> Bat
             "end_ms": _ms(sessions, "end_time"),
             "last_activity_ms": np.full(len(counts), np.nan),  # a session that has one is read from its document
             "ended": np.zeros(len(counts), dtype=bool),
+            "is_chat": np.zeros(len(counts), dtype=bool),
         },
         counts=counts,
         pos=np.arange(len(struct)) - np.repeat(first, counts),

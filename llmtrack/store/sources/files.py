@@ -31,6 +31,7 @@ class ReadSource(Source):
     def __init__(self, name: str, preset: Preset | None = None) -> None:
         super().__init__(name)
         self._preset = preset
+        self.chats = preset is not None and preset.chats
         self._met = 0  # sessions and what is none, in the last reading
 
     @abstractmethod
@@ -42,6 +43,7 @@ class ReadSource(Source):
         return as_sessions(self.found(), self._preset, self._recognise)
 
     def _recognise(self, preset: Preset) -> None:
+        self.chats = preset.chats
         self.remark = f"{self.name} is read as {preset.title} (preset {preset.name})."
 
     def documents(self, filters: Filters = EVERYTHING) -> Iterator[Document]:

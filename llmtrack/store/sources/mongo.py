@@ -226,10 +226,12 @@ def _projection(fields: Iterable[str]) -> dict[str, int]:
         "event_count",
         "last_activity",
         "status",
+        "is_chat",
     )
     where = ("device", "bot", "browser", "os", "viewport.height", "automation")
     wanted = set(fields)
     inner = {field for field in wanted if "." in field and field.partition(".")[0] in wanted}  # comes with its root
-    event = ("t", "type", "n", *(f"data.{field}" for field in wanted - inner))
+    also = {"feedback"} if "rating" in wanted else set()  # where some writers keep it
+    event = ("t", "type", "n", *(f"data.{field}" for field in (wanted | also) - inner))
     names = (*session, *(f"environment.{key}" for key in where), *(f"events.{key}" for key in event))
     return dict.fromkeys(names, 1)

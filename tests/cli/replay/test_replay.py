@@ -27,6 +27,7 @@ from syrupy.assertion import SnapshotAssertion
 from llmtrack.analysis.interaction import timeline
 from llmtrack.cli import main
 from llmtrack.cli.drawing.text import safe
+from llmtrack.cli.replay.facts import facts, numbers
 from llmtrack.cli.replay.plain import Screen, play
 from llmtrack.cli.replay.sentences import tell
 from llmtrack.session.cleaning.clean import one
@@ -64,7 +65,8 @@ SEED = {
 SEED_TOLD = """\
  session  user_abc_1730000000000_xyz
     user  abc-123-def-456
-   model  gpt-4o-mini
+   group  gpt-4o-mini
+  models  gpt-4o-mini
   device  desktop, Chrome on macOS, 1920 by 1080 px
     when  Sun 27 Oct 2024, 10:00:00 to 10:15:30 UTC
   length  15.5 min
@@ -585,3 +587,48 @@ def test_the_position_runs_evenly_through_a_shortened_wait() -> None:
     screen = Recorder(Console(file=io.StringIO()), 930.0)
     play(timeline.schedule(moments), tell(visit.events), screen, clock.time, clock.sleep)
     assert list(dict.fromkeys(seen)) == [2, 4, 6, 8, 10]
+
+
+@pytest.mark.parametrize(
+    ("kind", "data", "said"),
+    [
+        ("error", {"error_code": "500", "text": "No model."}, ("the model failed", "No model.")),
+        ("error", {"error_code": "500"}, ("the model failed", "500")),
+        (
+            "click",
+            {"target": "A", "text": "Notes", "target_url": "https://example.org"},
+            "clicked “Notes” to https://example.org",
+        ),
+        ("key", {"target": "Enter"}, "pressed Enter"),
+        ("feedback", {"rating": "neutral"}, "rated the answer neither good nor bad (neutral)"),
+    ],
+)
+def test_events_of_other_writers_read_as_sentences(
+    kind: str, data: dict[str, Any], said: str | tuple[str, str]
+) -> None:
+    (sentence,) = tell([{"t": T, "at_s": 0.0, "type": kind, "data": data}])
+    assert (sentence.text, sentence.body) == (said if isinstance(said, tuple) else (said, ""))
+
+
+def test_a_copy_that_spans_two_answers_names_both() -> None:
+    texts = ("Bread is baked from dough.", "Dough is flour and water.")
+    events = [{"t": T, "at_s": 0.0, "type": "model_response", "data": {"text": text}} for text in texts]
+    copy = {"t": T, "at_s": 1.0, "type": "copy", "data": {"selected_text": "baked from dough. Dough is flour"}}
+    *_, last = tell([*events, copy])
+    assert last.text == "copied “baked from dough. Dough is flour” from the answer and the one before it"
+
+
+def test_the_head_names_experiment_group_models_and_a_moved_clock() -> None:
+    answers = [("owl", 0), ("elk", 20), ("owl", 40)]
+    events = [
+        {"t": T + (at + wait) * 1000 + 4 * 3_600_000, "type": kind, "data": {"text": "So.", "model": model}}
+        for model, at in answers
+        for wait, kind in ((1, "prompt"), (3, "model_response"))
+    ]
+    clicks = [{"t": T + at * 1000 + 900, "type": "click", "data": {}} for _, at in answers]
+    visit = one({**SEED, "start_time": T, "end_time": None, "experiment_id": "e", "events": [*events, *clicks]}, NOW)
+    head = dict(facts(visit, numbers(visit), NOW))
+    assert (head["group"], head["experiment"]) == ("gpt-4o-mini", "e")
+    assert head["models"] == "owl (2 answers), elk (1 answer)"
+    told = [value for label, value in facts(visit, numbers(visit), NOW) if label == "repaired"]
+    assert "one writer's clock was 4 h ahead: its events are moved" in told

@@ -335,6 +335,39 @@ def test_sessions_of_the_llm_platform_that_hold_texts_stay_as_they_are(store: St
     assert visit["events"] == [told]
 
 
+@pytest.mark.parametrize(
+    ("changes", "asked_s", "answered_s", "latency_ms"),
+    [
+        pytest.param({}, 1, 4, 3000, id="newest: the time of the answer"),
+        pytest.param({"model_name": None, "model_used": "m"}, 4, 7, 3000, id="older: the time of the question"),
+        pytest.param({"model_name": None, "model_used": "m", "latency_ms": 2000}, 2, 4, None, id="streamed: made up"),
+        pytest.param({"model_name": None, "model_used": "m", "latency_ms": None}, 4, 4, None, id="first: not measured"),
+    ],
+)
+def test_records_of_the_llm_platform_are_dated_as_their_version_wrote_them(
+    tmp_path: Path, settings: Settings, changes: dict[str, Any], asked_s: int, answered_s: int, latency_ms: float | None
+) -> None:
+    record = {key: value for key, value in {**RECORD, **changes}.items() if value is not None}
+    path = tmp_path / "queries.json"
+    path.write_text(json.dumps({**record, "timestamp": record["timestamp"].isoformat()}))
+    (visit,) = read(str(path), settings)
+    prompt, answer = visit["events"]
+    assert (prompt["t"], answer["t"]) == (MS + asked_s * 1000, MS + answered_s * 1000)
+    assert answer["data"].get("latency_ms") == latency_ms
+    assert answer["data"]["model"] == changes.get("model_used", "gpt-4o-mini")
+
+
+def test_a_chat_that_goes_on_in_a_newer_version_has_its_turns_once(store: Store, settings: Settings) -> None:
+    told = {"t": MS + 1000, "type": "prompt", "data": {"text": "How long?"}}
+    store.sessions.insert_one({**PLATFORM, "events": [told]})
+    later = {**RECORD, "query": "And rye?", "timestamp": NOON + timedelta(days=2)}
+    store.database["queries"].insert_many([dict(RECORD), later])
+    assert settings.mongodb_uri
+    (visit,) = read(settings.mongodb_uri.get_secret_value(), settings)
+    assert [event["data"]["text"] for event in visit["events"]] == ["How long?", "And rye?", "Four days."]
+    assert visit["is_chat"] is True
+
+
 VISITS = """
 [sources.ours]
 kind = "visits"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from typing import TYPE_CHECKING, Annotated
 
@@ -55,7 +56,7 @@ def replay(
 
     Example: llmtrack replay last --speed 4
     """
-    from llmtrack.cli.replay.choosing import choose
+    from llmtrack.cli.replay.choosing import LAST, choose
     from llmtrack.cli.replay.show import show
     from llmtrack.session.cleaning.clean import one
 
@@ -63,8 +64,10 @@ def replay(
     with reading(scope) as sessions:
         if session is None and not steered:
             raise UsageError("Which session? Here is no terminal to choose one.", "Try: llmtrack replay last")
-        document = choose(sessions.source, session, sessions.filters) if session is not None else None
-        visit = one(document, sessions.now, sessions.settings.rules) if document is not None else None
+        if session == LAST:
+            session = _newest(sessions) or session
+        document, number = choose(sessions.source, session, sessions.filters) if session is not None else (None, 1)
+        visit = one(document, sessions.now, sessions.settings.rules, number) if document is not None else None
         if steered or visit is None or document is None:
             from llmtrack.cli.player.steer import steer
 
@@ -106,6 +109,15 @@ def _follow(sessions: Sessions, visit: Visit, output: Output, only: str | None) 
         return list(timeline.select(timeline.relative(now), only=types))
 
     follow(sessions.source, sessions.settings, visit.session["session_id"], chosen, screen, time.sleep)
+
+
+def _newest(sessions: Sessions) -> str | None:
+    """The id of the newest session, where documents may hold several: elsewhere the source knows."""
+    sessions.source.newest(limit=1)  # a file is recognised when it is read
+    if not (sessions.source.chats or sessions.settings.ids_are_chats):
+        return None
+    found = (zip(part.sessions["start_ms"], part.sessions["session_id"], strict=True) for part in sessions.cleaned())
+    return max(itertools.chain(*found), default=(0.0, None))[1]
 
 
 def _chosen(visit: Visit, begin: str | None, end: str | None, only: str | None, quiet: bool) -> list[Moment]:

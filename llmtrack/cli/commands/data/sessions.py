@@ -18,6 +18,7 @@ from llmtrack.cli.listed import rows as ordered
 from llmtrack.cli.options import Output, Scope, shared
 from llmtrack.cli.reading import reading
 from llmtrack.errors import UsageError
+from llmtrack.session.cleaning.visits import document_of, numbered_id
 
 if TYPE_CHECKING:
     from llmtrack.sessions import Sessions
@@ -100,4 +101,9 @@ def _follow(asked: Sessions, output: Output) -> None:
 def _short_ids(rows: Sequence[Mapping[str, Any]], source: Source, format: Format) -> list[str]:
     """The ids of the rows, cut where they are still unique among all sessions, not only among those wanted."""
     ids = [row["session_id"] for row in rows]
-    return ids if format in (Format.json, Format.csv) or not rows else shortened(ids, source.beside(ids))
+    if format in (Format.json, Format.csv) or not rows:
+        return ids
+    documents = [document_of(each) or (each, 1) for each in ids]
+    names = [name for name, _ in documents]
+    cut = shortened(names, source.beside(names))
+    return [numbered_id(short, number) for short, (_, number) in zip(cut, documents, strict=True)]

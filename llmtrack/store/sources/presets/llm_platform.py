@@ -1,11 +1,13 @@
 """The LLM Platform: visits in `sessions`, and in its newest version prompts and answers in `queries`.
 
-Older versions keep the texts in `sessions`; a session that has some is left as it is.
+Older versions keep the texts in `sessions` and in `queries`: a turn that a session holds is not told again.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
+from typing import Final
 
 from llmtrack.session.document import Document
 from llmtrack.session.ids import name
@@ -17,7 +19,10 @@ from llmtrack.store.sources.presets.preset import Preset
 
 _NEVER = ("embedding", "raw", "attachments")  # large, and nothing a report reads
 _TURN = ("session_id", "user_id", "query", "response", "timestamp", "created_at", "latency_ms", "success", "error")
-_ANSWER = {"model_name": "model", "model_provider": "provider", "tokens": "tokens", "citations": "citations"}
+_ANSWER = {"model_name": "model", "model_used": "model", "model_provider": "provider"} | {
+    key: key for key in ("tokens", "citations")
+}
+MADE_UP_MS: Final = 2_000  # the streaming version writes it where it measured nothing
 
 
 def joined(items: Items) -> Iterator[Found | Unreadable]:
@@ -44,11 +49,20 @@ def _with(session: Document, turns: list[Document]) -> Document:
     if not isinstance(events, list):
         return session
     events = [_lighter(event) for event in events]
-    if turns and not any(_told(event) for event in events):
-        told = [event for turn in turns for event in _events(turn)]
-        events = [event for event in events if not _named(event)] + told
+    stored = Counter(event["data"]["text"] for event in events if _told(event) and event["type"] == PROMPT)
+    more = [event for turn in turns if not _taken(stored, turn) for event in _events(turn)]
+    if more:
+        events = [event for event in events if _told(event) or not _named(event)] + more
         events.sort(key=lambda event: moment(event, "t") or 0)
-    return {**session, "events": events}
+    return {**session, "is_chat": True, "events": events}
+
+
+def _taken(stored: Counter[str | None], turn: Document) -> bool:
+    """Whether a stored prompt is this turn's; it is taken then. Changes `stored`."""
+    asked = text(turn.get("query"))
+    found = stored[asked] > 0
+    stored[asked] -= found
+    return found
 
 
 def _named(event: Document) -> bool:
@@ -69,16 +83,23 @@ def _lighter(event: Document) -> Document:
 
 
 def _events(turn: Document) -> Iterator[Document]:
-    """The prompt and its answer. `timestamp` is when the answer was done, so it was asked `latency_ms` before."""
+    """The prompt and its answer.
+
+    `timestamp` is when the answer was done, so it was asked `latency_ms` before; in older versions, which call the
+    model `model_used`, it is when it was asked, wherever they measured a latency.
+    """
     done = moment(turn, "timestamp", "created_at")
     if done is None:
         return
     latency = number(turn.get("latency_ms"))
+    measured = latency >= 0 and not ("model_used" in turn and latency == MADE_UP_MS)
     known = latency >= 0
+    if measured and "model_used" in turn:
+        done += latency
     ids = {"turn_id": name(turn.get("_id")) or f"{turn.get('session_id')}:{done:.0f}"}
     yield {"t": done - latency if known else done, "type": PROMPT, "data": {"text": text(turn.get("query")), **ids}}
     answer = {kept: turn[key] for key, kept in _ANSWER.items() if turn.get(key) is not None} | ids
-    if known:
+    if measured:
         answer["latency_ms"] = latency
     if turn.get("success") is False or turn.get("error"):
         answer["error"] = text(turn.get("error")) or text(turn.get("response")) or "error"
@@ -89,6 +110,7 @@ def _events(turn: Document) -> Iterator[Document]:
 
 LLM_PLATFORM = Preset(
     name="llm-platform",
+    chats=True,
     title="the LLM Platform's sessions and queries",
     recognises=_is_turn,
     joined=joined,

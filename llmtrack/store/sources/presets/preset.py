@@ -14,7 +14,7 @@ from llmtrack.store.sources.messages import GAP_S, Items, Messages, converted
 @dataclass(frozen=True)
 class Preset:
     """One application's data. `recognises` looks at one document; `collections` are read in a database, in this order,
-    each with the fields that are read or (0) are not."""
+    each with the fields that are read or (0) are not. `chats`: a session document is a chat, opened again and again."""
 
     name: str
     title: str
@@ -22,6 +22,7 @@ class Preset:
     messages: Messages = lambda document: ()
     joined: Callable[[Items], Iterator[Found | Unreadable]] | None = None
     collections: Mapping[str, Mapping[str, Any] | None] | None = None
+    chats: bool = False
 
     def sessions(self, items: Items, gap_s: float = GAP_S) -> Iterator[Found | Unreadable]:
         """The sessions in these documents."""

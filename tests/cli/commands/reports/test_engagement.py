@@ -18,6 +18,7 @@ from tests.cli.commands.reports.reading import Document, as_bson, as_jsonl, bare
 
 PLANTED = {  # by plan.GROUPS, and what follows: slow answers make people wait, more turns make visits long
     ("deep-70b", "prompts_per_session"): "higher",
+    ("deep-70b", "left_after_share"): "lower",
     ("deep-70b", "active_s"): "higher",
     ("deep-70b", "waiting_s"): "higher",
     ("deep-70b", "scroll_max_px"): "higher",
