@@ -363,7 +363,7 @@ def test_a_chat_that_goes_on_in_a_newer_version_has_its_turns_once(store: Store,
     later = {**RECORD, "query": "And rye?", "timestamp": NOON + timedelta(days=2)}
     store.database["queries"].insert_many([dict(RECORD), later])
     assert settings.mongodb_uri
-    (visit,) = read(settings.mongodb_uri.get_secret_value(), settings)
+    (visit,) = read(settings.mongodb_uri.reveal(), settings)
     assert [event["data"]["text"] for event in visit["events"]] == ["How long?", "And rye?", "Four days."]
     assert visit["is_chat"] is True
 
