@@ -93,11 +93,14 @@ def _credentials(settings: Settings, experiment: str, group: Group) -> Check:
     return Check(check, "failed", f"{where}: no key", f"Set {group.api_key_env}, or base_url in llmtrack.toml.")
 
 
-def check_store(settings: Settings, store: Store) -> Iterator[Check]:
-    """Whether the store answers, can be written, has its indexes, and agrees about the time."""
+def check_store(settings: Settings, store: Store, *, serving: bool = False) -> Iterator[Check]:
+    """Whether the store answers, can be written, has its indexes, and agrees about the time.
+
+    `serving`: for a collector, which writes; reports read what other applications wrote as well.
+    """
     kind = "embedded server" if settings.mongodb_uri is None else "MongoDB at MONGODB_URI"
     yield guarded("store", lambda: _reachable(kind, settings, store))
-    yield guarded("store writable", lambda: _writable(store))
+    yield guarded("store writable", lambda: _writable(store, serving))
     yield guarded("indexes", lambda: _indexes(store))
     yield guarded("saved chats", lambda: _chats(store))
     yield guarded("clock", lambda: _clock(store))
@@ -120,11 +123,13 @@ def _chats(store: Store) -> Check:
     return Check("saved chats", "ok", f"the collection {store.chats.name} is free for them")
 
 
-def _writable(store: Store) -> Check:
+def _writable(store: Store, serving: bool) -> Check:
+    found = whose(store.sessions)
+    if found.kind == "others" and not serving:
+        return Check(
+            "store writable", "skipped", f"{store.sessions.name} holds {found.what}: nothing was written to try"
+        )
     refuse_foreign(store.sessions)
-    if whose(store.sessions).kind == "shared":
-        found = f"{store.sessions.name} holds visits that another application wrote: nothing was written to try"
-        return Check("store writable", "skipped", found)
     session_id = f"doctor_{secrets.token_hex(8)}"
     try:
         store.start({"session_id": session_id, "user_id": USER, "start_time": datetime.now(UTC)})
@@ -132,13 +137,18 @@ def _writable(store: Store) -> Check:
         gone = store.delete(session_id)
     if not gone:
         return Check("store writable", "failed", "what was written was not there", "Check the rights of the user.")
+    if found.what:
+        advice = "Reports say what they cannot read. Keep llmtrack's sessions in a collection of their own."
+        return Check(
+            "store writable", "warning", f"beside its own sessions {store.sessions.name} holds {found.what}", advice
+        )
     return Check("store writable", "ok", "a session was written and deleted")
 
 
 def _indexes(store: Store) -> Check:
     from llmtrack.store.database.indexes import INDEXES, TWICE
 
-    if whose(store.sessions).kind == "foreign":
+    if whose(store.sessions).kind in ("others", "foreign"):
         return Check("indexes", "skipped", "none are made in somebody else's collection")
     there = [index["key"] for index in store.sessions.index_information().values()]
     missing = [" + ".join(field for field, _ in keys) for keys, _ in INDEXES if keys not in there]

@@ -34,7 +34,7 @@ def preflight(host: str, port: int) -> Iterator[Check]:
     try:
         with connect(settings) as store:
             store.ping()
-            yield from check_store(settings, store)
+            yield from check_store(settings, store, serving=True)
     except LlmtrackError as error:
         yield Check("store", "failed", error.message, error.hint)
 

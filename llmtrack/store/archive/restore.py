@@ -58,7 +58,7 @@ def restore(
     """
     done, seen = Restored(), 0
     with reachable():
-        refuse_foreign(store.sessions)
+        refuse_foreign(store.sessions, with_sessions=False)  # from there they came
     with Lease(store, lease_s) as lease:
         for chunk in chunks(_wanted(folder, session_id, filters)):
             lease.renew()

@@ -60,16 +60,48 @@ def test_another_collection_can_be_named(mongodb_uri: str, store: Store) -> None
 
 def test_a_check_writes_nothing_beside_the_visits_of_another_application(store: Store, settings: Settings) -> None:
     store.sessions.insert_one(dict(VISIT))
-    assert whose(store.sessions).kind == "shared"
+    before = store.sessions.index_information()
+    assert whose(store.sessions).kind == "others"
     checks = {check.check: check.status for check in check_store(settings, store)}
-    assert checks["store writable"] == "skipped"
-    store.start({"session_id": "b", "user_id": "u", "start_time": NOW})
-    assert whose(store.sessions).kind == "ours"
+    assert (checks["store writable"], checks["indexes"]) == ("skipped", "skipped")
+    checks = {check.check: check.status for check in check_store(settings, store, serving=True)}
+    assert checks["store writable"] == "failed"
+    with pytest.raises(LlmtrackError, match="sessions that another application wrote"):
+        store.ensure_indexes()
+    assert store.sessions.count_documents({}) == 1
+    assert store.sessions.index_information() == before
+
+
+def test_what_was_imported_is_llmtrack_s_own(store: Store) -> None:
+    load(store, [Found("line 1", VISIT), Found("line 2", VISIT | {"session_id": 7})])
+    assert whose(store.sessions) == ("ours", "")
+    store.ensure_indexes()
+
+
+@pytest.mark.parametrize("ours_first", [True, False])
+def test_a_mix_is_looked_at_from_both_ends_and_told(ours_first: bool, store: Store, settings: Settings) -> None:
+    """More than a look's worth of somebody else's documents may lie before one's own, or after them."""
+    store.sessions.drop()
+    mine = [VISIT | {"_id": f"{'a' if ours_first else 'z'}{i}", "schema_version": 1} for i in range(50)]
+    logins = [LOGINS["LibreChat"] | {"_id": f"m{i}"} for i in range(50)]
+    store.sessions.insert_many([*logins, *mine])
+    assert whose(store.sessions) == ("ours", "login sessions of LibreChat")
+    check = next(each for each in check_store(settings, store) if each.check == "store writable")
+    assert check.status == "warning"
+    assert "login sessions of LibreChat" in check.finding
+
+
+def test_somebody_s_sessions_beside_somebody_s_logins_are_nobody_s_to_write_to(store: Store) -> None:
+    store.sessions.drop()
+    store.sessions.insert_many([VISIT | {"_id": 1}, LOGINS["Auth.js"] | {"_id": 2}])
+    assert whose(store.sessions).kind == "foreign"
+    with pytest.raises(LlmtrackError, match=r"Auth\.js"):
+        store.ensure_indexes()
 
 
 def test_a_check_finds_what_would_forbid_the_indexes(store: Store, settings: Settings) -> None:
     store.sessions.drop()
-    store.sessions.insert_many([dict(VISIT), dict(VISIT)])
+    store.sessions.insert_many([VISIT | {"schema_version": 1}, VISIT | {"schema_version": 1}])
     checks = {check.check: check for check in check_store(settings, store)}
     assert checks["indexes"].status == "failed"
     assert "'a' stands more than once" in checks["indexes"].finding

@@ -310,7 +310,7 @@ FILTER = st.builds(
 )
 
 
-@settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, max_examples=4, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(documents=st.lists(SESSION, max_size=4), filters=FILTER, texts=st.booleans())
 def test_all_sources_give_equal_frames_for_odd_documents(
     documents: list[dict[str, Any]], filters: Filters, texts: bool, tmp_path: Path, settings: Settings
