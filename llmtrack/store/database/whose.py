@@ -70,7 +70,7 @@ def known(document: Mapping[str, Any]) -> str | None:
 
 
 def refuse_foreign(collection: Collection[Document], *, with_sessions: bool = True) -> None:
-    """Raise LlmtrackError when the collection is somebody else's; `with_sessions`: also when it holds their sessions."""
+    """Raise LlmtrackError when the collection is somebody else's; `with_sessions`: or their sessions."""
     found = whose(collection)
     if found.kind == "foreign" or (found.kind == "others" and with_sessions):
         where = f"{collection.database.name}.{collection.name}"

@@ -80,8 +80,7 @@ def test_all_is_well_and_nothing_was_asked_of_a_model_but_its_name(
     assert code == 0
     assert list(found) == [
         "configuration", "group arm", "data folder", "address", "model arm", "store", "store writable", "indexes",
-        "saved chats",
-        "clock",
+        "saved chats", "clock", "spool",
     ]  # fmt: skip
     assert {status for status, _ in found.values()} == {"ok"}
     assert asked == ["/v1/models"]
