@@ -14,6 +14,7 @@ from filelock import FileLock, Timeout
 from pyarrow import ArrowException, OSFile, fs
 
 from llmtrack.errors import LlmtrackError, UsageError
+from llmtrack.store.address import public, without_secrets
 
 Step = Callable[[str], None]  # called after every step of a run with its name; tests stop the process there
 
@@ -40,7 +41,9 @@ def open_folder(name: str) -> Folder:
     try:
         return RemoteFolder(name, *fs.FileSystem.from_uri(name))
     except (ArrowException, ValueError, OSError) as error:
-        raise UsageError(f"{_public(name)!r} is no folder that works: {_line(error)}.", "Check the URL.") from None
+        why = without_secrets(_line(error), name) or "it cannot be understood"
+        advice = "Check the URL; in a key or a secret, / is %2F, ? is %3F, [ is %5B and @ is %40."
+        raise UsageError(f"{public(name)!r} is no folder that works: {why}.", advice) from None
 
 
 class Folder(ABC):
@@ -230,7 +233,7 @@ class RemoteFolder(Folder):
     """A folder of an object store: an upload is seen when it is complete, and nothing can be renamed or appended to."""
 
     def __init__(self, name: str, filesystem: fs.FileSystem, root: str) -> None:
-        super().__init__(_public(name), filesystem, root.rstrip("/"))
+        super().__init__(public(name), filesystem, root.rstrip("/"))
 
     def exists(self) -> bool:
         bucket = self._root.partition("/")[0]
@@ -272,12 +275,6 @@ def _sync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def _public(url: str) -> str:
-    """The URL without keys and options."""
-    scheme, _, rest = url.partition("://")
-    return f"{scheme}://{rest.partition('?')[0].rpartition('@')[2]}"
 
 
 def _line(error: Exception) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+import warnings
 from collections.abc import Iterator
 from datetime import UTC
 from typing import Any
@@ -21,6 +22,7 @@ from pymongo.errors import (
 )
 
 from llmtrack.errors import LlmtrackError, NeverStored, StoreUnavailable, UsageError
+from llmtrack.store.address import without_secrets
 
 TOO_LARGE = (10334, 17419, 17420)  # the document would have more than 16 MB
 # The document, or what it would become, is wrong: BadValue, FailedToParse, TypeMismatch, InvalidBSON, PathNotViable,
@@ -38,9 +40,14 @@ def client_for(uri: str, timeout_s: float) -> MongoClient[Document]:
     if "serverselectiontimeoutms" not in uri.lower():
         options["serverSelectionTimeoutMS"] = round(timeout_s * 1000)
     try:
-        return MongoClient(uri, **options)
-    except (InvalidURI, ConfigurationError, ValueError) as error:
-        raise UsageError(f"This is not a MongoDB URI that works: {error}.", "Check MONGODB_URI.") from None
+        with warnings.catch_warnings():
+            # part of a password with a ? in it would be named as an unknown option
+            warnings.filterwarnings("error", message=".*@", category=UserWarning)
+            return MongoClient(uri, **options)
+    except (InvalidURI, ConfigurationError, ValueError, UserWarning) as error:
+        why = without_secrets(str(error), uri)
+        advice = "Check MONGODB_URI; in a user or a password, / is %2F, ? is %3F, [ is %5B and @ is %40."
+        raise UsageError(f"This is not a MongoDB URI that works{f': {why}' if why else ''}.", advice) from None
 
 
 def journalled(given: Document) -> WriteConcern:

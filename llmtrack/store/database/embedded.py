@@ -36,6 +36,7 @@ if sys.platform != "win32":
     import fcntl
 
 START_TIMEOUT_S = 30.0
+QUEUE_TIMEOUT_S = 300.0  # commands that begin at once join one after the other; a hundred on a busy machine take long
 POLL_S = 0.25
 _FLOCK, _FLOCK_FIELDS = (  # struct flock of fcntl(2)
     ("qqihh", ("start", "len", "pid", "type", "whence"))
@@ -57,7 +58,7 @@ def ensure(data_dir: Path, linger_s: float = 60) -> str:
         )
     try:
         data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with FileLock(data_dir / "embedded.lock", timeout=START_TIMEOUT_S):
+        with FileLock(data_dir / "embedded.lock", timeout=QUEUE_TIMEOUT_S, mode=0o600):
             return _join(data_dir, linger_s)
     except (OSError, Timeout) as error:
         raise StoreUnavailable(
@@ -88,14 +89,15 @@ def uri(port: int) -> str:
 
 def _keeper_lives(data_dir: Path) -> bool:
     try:
-        with FileLock(data_dir / "keeper.lock", timeout=0):
+        with FileLock(data_dir / "keeper.lock", timeout=0, mode=0o600):
             return False
     except Timeout:
         return True
 
 
 def _spawn_keeper(data_dir: Path, linger_s: float) -> int:
-    command = [sys.executable, "-m", "llmtrack.store.database.embedded", str(data_dir), str(linger_s)]
+    # -P: nothing that lies in the data folder, a random.py perhaps, is imported
+    command = [sys.executable, "-P", "-m", "llmtrack.store.database.embedded", str(data_dir), str(linger_s)]
     with _log(data_dir) as log:
         keeper = subprocess.Popen(  # noqa: S603 - our own module
             command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, cwd=data_dir
@@ -105,7 +107,7 @@ def _spawn_keeper(data_dir: Path, linger_s: float) -> int:
 
 
 def _log(data_dir: Path) -> IO[bytes]:
-    return (data_dir / "embedded.log").open("ab")
+    return open(os.open(data_dir / "embedded.log", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600), "ab")
 
 
 def _read_state(data_dir: Path) -> dict[str, Any] | None:
@@ -220,7 +222,7 @@ class _Keeper:
         config = self.data_dir / "secantusd.toml"  # its own, so that no other one on this machine is picked up
         config.write_text("")
         script = shutil.which("secantusd-py", path=str(Path(sys.executable).parent))
-        command = [script] if script else [sys.executable, "-m", "secantus"]
+        command = [script] if script else [sys.executable, "-P", "-m", "secantus"]
         command += ["--config", str(config), "--host", "127.0.0.1", "--port", str(self.port)]
         command += ["--storage-path", str(self.data_dir / "mongo"), "--log-level", "WARNING"]
         with _log(self.data_dir) as log:
@@ -230,7 +232,7 @@ class _Keeper:
 
     def _end(self, client: MongoClient[dict[str, Any]]) -> bool:
         """End the server unless somebody has just joined."""
-        with FileLock(self.data_dir / "embedded.lock"):
+        with FileLock(self.data_dir / "embedded.lock", mode=0o600):
             joined_ago = time.time() - (self.data_dir / "embedded.json").stat().st_mtime
             if joined_ago < self.linger_s or self._in_use(client):
                 return False
@@ -256,8 +258,16 @@ def _free_port(wanted: int) -> int:
 
 
 def keep(data_dir: Path, linger_s: float) -> None:
-    """Be the keeper of `data_dir`; return at once when there is one."""
-    with contextlib.suppress(Timeout), FileLock(data_dir / "keeper.lock", timeout=0):
+    """Be the keeper of `data_dir`; return at once when there is one.
+
+    What it and the server write is their user's alone, also in a folder that others may enter.
+    """
+    os.umask(0o077)
+    for path in (data_dir / "mongo", *(data_dir / "mongo").rglob("*"), *data_dir.glob("embedded.*")):
+        with contextlib.suppress(OSError):  # made by an older version, or gone by now
+            if path.exists() and not path.is_symlink():
+                path.chmod(0o700 if path.is_dir() else 0o600)
+    with contextlib.suppress(Timeout), FileLock(data_dir / "keeper.lock", timeout=0, mode=0o600):
         _Keeper(data_dir, linger_s).run()
 
 

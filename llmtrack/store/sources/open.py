@@ -9,10 +9,10 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Final
-from urllib.parse import urlsplit
 
 from llmtrack.errors import StoreUnavailable, UsageError
 from llmtrack.session.filters import Filters
+from llmtrack.store.address import public
 from llmtrack.store.database.sessions import Store, connect, store_at
 from llmtrack.store.sources.documents import HEAD
 from llmtrack.store.sources.files import CollectionSource, FileSource
@@ -63,7 +63,7 @@ def _opened(uri: str | None, settings: Settings, preset: Preset | None, stdin: I
         named = settings.mongodb_uri.reveal() if settings.mongodb_uri else None
         return _of_store(store, _public_name(named, store) if named else EMBEDDED, preset)
     if uri.startswith(("mongodb://", "mongodb+srv://")):
-        named_there = bool(urlsplit(uri).path.strip("/"))
+        named_there = bool(public(uri).partition("://")[2].partition("/")[2])
         store = store_at(uri, settings.changed(database=None) if named_there else settings)
         return _of_store(store, _public_name(uri, store), preset)
     if uri == "-":
@@ -81,7 +81,7 @@ def _opened(uri: str | None, settings: Settings, preset: Preset | None, stdin: I
         return FileSource(uri, [("", _opener(path))], None, preset)
     named_here = f" or one of [sources]: {', '.join(settings.sources)}" if settings.sources else ""
     raise UsageError(
-        f"There is no source {uri!r}.",
+        f"There is no source {public(uri)!r}.",
         "Give a mongodb:// URI, embedded, a .jsonl, .json or .bson file, a folder of such files, or an archive"
         f"{named_here}.",
     )
@@ -109,8 +109,8 @@ def _is_archive(uri: str) -> bool:
 
 def _public_name(uri: str, store: Store) -> str:
     """The URI without user, password and options."""
-    parts = urlsplit(uri)
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}/{store.database.name}"
+    scheme, _, rest = public(uri).partition("://")
+    return f"{scheme}://{rest.partition('/')[0]}/{store.database.name}"
 
 
 def _session_files(folder: Path) -> list[Path]:

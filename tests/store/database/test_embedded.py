@@ -107,6 +107,23 @@ def test_a_server_whose_keeper_was_killed_too_is_started_anew(folder: Path) -> N
     wait_until(lambda: gone(orphan))
 
 
+def test_in_a_folder_that_others_may_enter_the_files_are_private_and_no_module_is_imported(folder: Path) -> None:
+    folder.mkdir(mode=0o755)
+    folder.chmod(0o755)
+    (folder / "mongo").mkdir(mode=0o755)
+    ran = folder / "ran"
+    for name in ("random", "json", "bson", "llmtrack", "secantus", "sitecustomize"):
+        (folder / f"{name}.py").write_text(f"open({str(ran)!r}, 'a').write({name!r})\n")
+    before = set(folder.rglob("*"))
+    with Store(embedded.ensure(folder, linger_s=0.5)) as store:
+        store.start({"session_id": "s", "user_id": "u"})
+        found = [path for path in folder.rglob("*") if path not in before or path.name == "mongo"]
+        assert not ran.exists()
+        assert len(found) > 5
+        readable = [path for path in found if path.stat().st_mode & 0o077]
+        assert readable == []
+
+
 def test_a_folder_that_cannot_be_used_says_so(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(StoreUnavailable, match="LLMTRACK_DATA_DIR"):
