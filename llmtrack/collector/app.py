@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 
 from flask import Flask, jsonify, request
 from flask.typing import ResponseReturnValue
@@ -43,6 +44,7 @@ from llmtrack.store.spool.durable import DurableStore
 from llmtrack.store.spool.queue import spool_of
 
 SWEEP_EVERY_S = 60
+REVIVE_EVERY_S = 3
 # Files and pages. Not JSON: its length would tell of secrets beside what the asker sent.
 COMPRESSED = ["text/javascript", "text/css", "text/html", "image/svg+xml"]
 log = logging.getLogger("llmtrack")
@@ -123,6 +125,21 @@ def start_sweeper(settings: Settings, store: Store, metrics: Metrics) -> threadi
 
     threading.Thread(target=sweep, name="sweeper", daemon=True).start()
     return stop
+
+
+def start_reviver(settings: Settings) -> None:
+    """While this process lives, the embedded server does: one that was killed with its keeper is started anew."""
+    from llmtrack.store.database import embedded
+
+    def revive() -> None:
+        while True:
+            time.sleep(REVIVE_EVERY_S)
+            try:
+                embedded.revive(settings.data_dir, settings.embedded_linger_s)
+            except LlmtrackError as error:
+                log.warning("the embedded server cannot be started: %s", error.message)
+
+    threading.Thread(target=revive, name="reviver", daemon=True).start()
 
 
 def _errors(app: Flask) -> None:

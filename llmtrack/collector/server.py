@@ -82,7 +82,7 @@ def run(
 
 def load(settings: Settings, figures: Path) -> Any:
     """The application of one worker, with connections and a sweeper of its own; workers count together in `figures`."""
-    from llmtrack.collector.app import create_app, start_sweeper
+    from llmtrack.collector.app import create_app, start_reviver, start_sweeper
     from llmtrack.collector.models.client import ChatClient
     from llmtrack.collector.telemetry.metrics import Metrics
     from llmtrack.store.database.sessions import connect
@@ -90,6 +90,8 @@ def load(settings: Settings, figures: Path) -> Any:
     store = connect(settings)
     metrics = Metrics(figures)
     start_sweeper(settings, store, metrics)
+    if settings.mongodb_uri is None:
+        start_reviver(settings)
     return create_app(settings, store, ChatClient(settings), metrics)
 
 

@@ -1,7 +1,9 @@
 """The embedded server: a MongoDB-protocol server with its files in the data folder, shared by every process.
 
 Whoever needs it first starts a keeper, a small process that runs the server, starts it anew when it dies, and ends it
-once nobody has been connected for a minute. Later processes join. Two locks make this exact:
+once nobody has been connected for a minute. A server that lives and answers and yet stores nothing any more, as one
+does after its disk was full, is started anew as well: the keeper writes and reads. Later processes join. Two locks make
+this exact:
 
 - `embedded.lock` is held while joining and while ending, so that nobody joins a server that is about to end;
 - `keeper.lock` is held by the keeper all its life, so that there is one.
@@ -15,6 +17,7 @@ import contextlib
 import importlib.util
 import json
 import os
+import secrets
 import shutil
 import signal
 import socket
@@ -22,13 +25,15 @@ import struct
 import subprocess
 import sys
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 from random import SystemRandom
 from typing import IO, Any
 
+import pymongo
 from filelock import FileLock, Timeout
-from pymongo import MongoClient
-from pymongo.errors import PyMongoError
+from pymongo import MongoClient, WriteConcern
+from pymongo.errors import ConnectionFailure, ExecutionTimeout, PyMongoError
 
 from llmtrack.errors import StoreUnavailable
 
@@ -38,6 +43,9 @@ if sys.platform != "win32":
 START_TIMEOUT_S = 30.0
 QUEUE_TIMEOUT_S = 300.0  # commands that begin at once join one after the other; a hundred on a busy machine take long
 POLL_S = 0.25
+PROBE_S = 2.0  # how often the keeper writes and reads
+REFUSES_S = 6.0  # a server that answers so long with errors is started anew
+SILENT_S = 60.0  # and one that does not answer so long; one that is very busy does sooner
 _FLOCK, _FLOCK_FIELDS = (  # struct flock of fcntl(2)
     ("qqihh", ("start", "len", "pid", "type", "whence"))
     if sys.platform == "darwin"
@@ -64,6 +72,20 @@ def ensure(data_dir: Path, linger_s: float = 60) -> str:
         raise StoreUnavailable(
             f"The data folder {data_dir} cannot be used: {error}.", "Set LLMTRACK_DATA_DIR to another."
         ) from None
+
+
+def revive(data_dir: Path, linger_s: float) -> None:
+    """Start a keeper if there is none: both were killed, the server and who would start it anew. Does not wait for it.
+
+    Raises StoreUnavailable when the folder cannot be used.
+    """
+    try:
+        with FileLock(data_dir / "embedded.lock", timeout=START_TIMEOUT_S):
+            if not _keeper_lives(data_dir):
+                _spawn_keeper(data_dir, linger_s)
+                time.sleep(1)  # until it has its lock, so that nobody starts another
+    except (OSError, Timeout) as error:
+        raise StoreUnavailable(f"The data folder {data_dir} cannot be used: {error}.") from None
 
 
 def _join(data_dir: Path, linger_s: float) -> str:
@@ -152,6 +174,38 @@ def _holder(data_dir: Path) -> int | None:
     return lock["pid"] if lock["type"] != fcntl.F_UNLCK and lock["pid"] > 0 else None
 
 
+def _say(what: str) -> None:
+    """A line in embedded.log."""
+    print(f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} keeper: {what}", flush=True)
+
+
+class _Probe:
+    """Whether a server stores what it is given and hands it out again, asked every PROBE_S."""
+
+    def __init__(self) -> None:
+        self._asked = self._well = time.monotonic()
+
+    def wrong(self, client: MongoClient[dict[str, Any]]) -> str:
+        """What is wrong with it for so long that it is to be started anew; empty when nothing is."""
+        if time.monotonic() - self._asked < PROBE_S:
+            return ""
+        mark, patience_s, what = secrets.token_hex(8), SILENT_S, "does not answer"
+        try:
+            with pymongo.timeout(2 * PROBE_S):
+                probes = client["llmtrack_keeper"]["probes"]
+                probes.with_options(write_concern=WriteConcern(j=True)).replace_one(
+                    {"_id": "probe"}, {"mark": mark}, upsert=True
+                )
+                if (probes.find_one({"_id": "probe"}) or {}).get("mark") == mark:
+                    self._well = time.monotonic()
+        except (ConnectionFailure, ExecutionTimeout):
+            pass
+        except PyMongoError:
+            patience_s, what = REFUSES_S, "answers and stores nothing"
+        self._asked = time.monotonic()
+        return what if self._asked - self._well > patience_s else ""
+
+
 class _Keeper:
     """Runs the server until nobody has used it for `linger_s`."""
 
@@ -163,14 +217,18 @@ class _Keeper:
 
     def run(self) -> None:
         self._start()
-        client = _client(self.port)
+        client, probe = _client(self.port), _Probe()
         last_used = time.monotonic()
         while True:
             time.sleep(POLL_S)
+            if wrong := probe.wrong(client):
+                _say(f"the embedded server {wrong}: it is started anew")
+                self.server.kill()
+                self.server.wait()
             if self.server.poll() is not None:
                 self._start()
                 client.close()
-                client = _client(self.port)
+                client, probe = _client(self.port), _Probe()
                 last_used = time.monotonic()
             if self._in_use(client):
                 last_used = time.monotonic()
@@ -179,7 +237,8 @@ class _Keeper:
 
     def _in_use(self, client: MongoClient[dict[str, Any]]) -> bool:
         try:
-            status = client.admin.command("serverStatus")
+            with pymongo.timeout(PROBE_S):
+                status = client.admin.command("serverStatus")
         except PyMongoError:
             return True  # unknown: keep it
         return int(status["connections"]["current"]) > KEEPER_CONNECTIONS

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from pymongo.errors import AutoReconnect, OperationFailure
 
 from llmtrack.errors import StoreUnavailable
 from llmtrack.store.database import embedded
@@ -134,3 +136,69 @@ def test_a_missing_extra_says_how_to_install_it(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(StoreUnavailable, match=r"pip install 'llmtrack\[embedded\]', or set MONGODB_URI"):
         embedded.ensure(tmp_path)
+
+
+def test_a_server_that_answers_and_stores_nothing_any_more_is_started_anew(folder: Path) -> None:
+    """A limit on the size of its files stands for a full disk; the next server does not have it."""
+    with Store(embedded.ensure(folder, linger_s=20)) as store:
+        store.start({"session_id": "s", "user_id": "u"})
+        before = state(folder)
+        resource.prlimit(before["pid"], resource.RLIMIT_FSIZE, (1, 1))
+        wait_until(lambda: state(folder)["pid"] != before["pid"], 40)
+        assert "it is started anew" in (folder / "embedded.log").read_text()
+        assert state(folder)["port"] == before["port"]
+        assert store.find("s")["user_id"] == "u"
+        store.start({"session_id": "t", "user_id": "u"})
+
+
+def test_killed_together_with_its_keeper_it_comes_back_for_whoever_needs_it(folder: Path) -> None:
+    with Store(embedded.ensure(folder, linger_s=20)) as store:
+        store.start({"session_id": "s", "user_id": "u"})
+        before = state(folder)
+        for pid in (before["keeper"], before["pid"]):
+            os.kill(pid, signal.SIGKILL)
+        wait_until(lambda: not embedded._keeper_lives(folder))
+        embedded.revive(folder, 20)
+        embedded.revive(folder, 20)
+        wait_until(lambda: state(folder)["pid"] != before["pid"], 30)
+        assert state(folder)["port"] == before["port"]
+        assert store.find("s")["user_id"] == "u"
+
+
+class Scripted:
+    """A client whose server does what `faults` say, one after the other; None is well."""
+
+    def __init__(self, *faults: Exception | None) -> None:
+        self.faults = list(faults)
+        self.written: dict = {}
+
+    def __getitem__(self, name: str) -> Scripted:
+        return self
+
+    def with_options(self, **options: object) -> Scripted:
+        return self
+
+    def replace_one(self, which: dict, document: dict, upsert: bool) -> None:
+        if fault := self.faults.pop(0):
+            raise fault
+        self.written = document
+
+    def find_one(self, which: dict) -> dict:
+        return self.written
+
+
+@pytest.mark.parametrize(
+    ("fault", "patience_s"), [(AutoReconnect("silent"), 60), (OperationFailure("No space left"), 6)]
+)
+def test_a_busy_server_is_given_more_time_than_one_that_refuses(
+    fault: Exception, patience_s: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [0.0]
+    monkeypatch.setattr("llmtrack.store.database.embedded.time.monotonic", lambda: now[0])
+    probe, client = embedded._Probe(), Scripted(*[fault] * 2, None, *[fault] * 100)
+    ended = []
+    for second in range(0, 100):
+        now[0] = float(second)
+        if probe.wrong(client):  # type: ignore[arg-type]
+            ended.append(second)
+    assert patience_s < ended[0] - 6 <= patience_s + 4
