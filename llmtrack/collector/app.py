@@ -22,6 +22,7 @@ from llmtrack.collector.chat.budget import Budget
 from llmtrack.collector.chat.completions import completion_routes
 from llmtrack.collector.chat.query import chat_routes
 from llmtrack.collector.chat.saved import saved_routes
+from llmtrack.collector.chat.turn import turns_going
 from llmtrack.collector.chat.writing import Writings
 from llmtrack.collector.errors import Denied, Overload, Refused
 from llmtrack.collector.ingest.prefix import under
@@ -40,7 +41,7 @@ from llmtrack.session.schema import MAX_BODY_BYTES
 from llmtrack.store.database.chats import Chats
 from llmtrack.store.database.sessions import Store
 from llmtrack.store.database.usage import Usage
-from llmtrack.store.spool.durable import DurableStore
+from llmtrack.store.spool.durable import READ_S, DurableStore
 from llmtrack.store.spool.queue import spool_of
 
 SWEEP_EVERY_S = 60
@@ -53,7 +54,7 @@ log = logging.getLogger("llmtrack")
 def create_app(settings: Settings, store: Store, chat_client: ChatClient, metrics: Metrics | None = None) -> Flask:
     """The collector over `store`. Opens no connection by itself, and starts no thread but to drain the spool.
 
-    `extensions["llmtrack"]` is the DurableStore.
+    `extensions["llmtrack"]` is the DurableStore; `extensions["llmtrack.cut"]` cuts the answers that are on their way.
     """
     app = Flask("llmtrack", static_folder=None)
     metrics = metrics or Metrics()
@@ -68,15 +69,19 @@ def create_app(settings: Settings, store: Store, chat_client: ChatClient, metric
     access, rates = Access.of(settings, secret), RateLimits(settings.limits)
     durable = app.extensions["llmtrack"] = DurableStore(store, spool_of(settings), settings.spool.after_s)
     sessions = PrivateStore(durable, settings.privacy, secret)
-    chats = Chats(store) if settings.privacy.save_chats else UnsavedChats(store)
-    budget = Budget(Usage(store), settings.limits.tokens_per_user_per_day)
+    # a question waits as long as an event does; who only reads has longer
+    save_chats, after_s = settings.privacy.save_chats, settings.spool.after_s
+    chats = Chats(store, after_s) if save_chats else UnsavedChats(store, after_s)
+    saved = Chats(store, READ_S) if save_chats else UnsavedChats(store, READ_S)
+    budget = Budget(Usage(store, after_s / 4), settings.limits.tokens_per_user_per_day)
     metrics.spool = durable.spool
     model = Measured(chat_client, metrics)
     guard(app, settings.limits, rates)
     app.register_blueprint(ingest_routes(settings, sessions, access, rates, metrics))
     writings = Writings()
     app.register_blueprint(chat_routes(settings, sessions, chats, model, access, rates, budget, writings))
-    app.register_blueprint(saved_routes(chats, writings, access))
+    app.register_blueprint(saved_routes(saved, writings, access))
+    app.extensions["llmtrack.cut"] = turns_going.cut
     app.register_blueprint(completion_routes(settings, sessions, model, access, rates, budget))
     app.register_blueprint(health_routes(durable, metrics, guard=lambda: access.must_measure(request)))
     if settings.tracker_path:

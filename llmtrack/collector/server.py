@@ -17,7 +17,6 @@ from llmtrack.errors import StoreUnavailable, UsageError
 log = logging.getLogger("llmtrack")
 
 MAX_WORKERS = 4
-STOP_S = 60  # how long a stop waits for requests in flight: as long as a model may take
 BACKLOG = 4096  # connections, most of them idle: a page keeps its own for 30 s
 
 
@@ -39,9 +38,12 @@ def run(
     """
     from granian import Granian
     from granian.constants import Interfaces
+    from granian.http import HTTP1Settings
     from granian.log import LogLevels
 
+    from llmtrack.collector.access.connections import SILENT_S
     from llmtrack.collector.access.places import threads
+    from llmtrack.collector.lifetime import STOP_S
     from llmtrack.collector.telemetry import logs
     from llmtrack.collector.telemetry.metrics import FOLDER_VARIABLE
     from llmtrack.store.database.chats import Chats
@@ -68,6 +70,7 @@ def run(
         workers=workers or min(MAX_WORKERS, os.cpu_count() or 1),
         blocking_threads=threads(settings.limits),
         backlog=BACKLOG,
+        http1_settings=HTTP1Settings(header_read_timeout=SILENT_S * 1000),
         log_level=LogLevels.error,
         log_dictconfig=logs.configuration(logs.format_of(settings), quiet=quiet),
         respawn_failed_workers=True,
@@ -77,22 +80,29 @@ def run(
     server.on_startup(on_ready)
     with tempfile.TemporaryDirectory(prefix="llmtrack-metrics-") as folder:  # private to this user and this run
         os.environ[FOLDER_VARIABLE] = folder
-        server.serve(target_loader=partial(load, settings, Path(folder)), wrap_loader=False)
+        server.serve(target_loader=partial(load, settings, Path(folder), port), wrap_loader=False)
 
 
-def load(settings: Settings, figures: Path) -> Any:
+def load(settings: Settings, figures: Path, port: int) -> Any:
     """The application of one worker, with connections and a sweeper of its own; workers count together in `figures`."""
+    from llmtrack.collector.access import connections
     from llmtrack.collector.app import create_app, start_reviver, start_sweeper
+    from llmtrack.collector.lifetime import cut_at_stop, end_with_parent
     from llmtrack.collector.models.client import ChatClient
     from llmtrack.collector.telemetry.metrics import Metrics
     from llmtrack.store.database.sessions import connect
 
+    end_with_parent()
     store = connect(settings)
     metrics = Metrics(figures)
     start_sweeper(settings, store, metrics)
     if settings.mongodb_uri is None:
         start_reviver(settings)
-    return create_app(settings, store, ChatClient(settings), metrics)
+    app = create_app(settings, store, ChatClient(settings), metrics)
+    cut_at_stop(app.extensions["llmtrack.cut"])
+    if not settings.proxy_hops:
+        connections.bound(port)
+    return app
 
 
 def check_readers(settings: Settings, host: str) -> None:

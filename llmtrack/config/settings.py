@@ -66,6 +66,7 @@ class Limits(Section, frozen=True, kw_only=True):
     queries_per_session: Count = 60
     queries_per_user: Count = 60
     queries_per_address: Count = 600
+    concurrent_reads: AtLeastOne = 16  # of a worker
     concurrent_ingest: AtLeastOne = 96  # of a worker
     concurrent_queries: AtLeastOne = 32  # of a worker
     tokens_per_user_per_day: AtLeastOne | None = None

@@ -1,7 +1,8 @@
 """What happens when too much comes at once: each kind of work has its places, the next is refused before it waits.
 
-A worker has a fixed number of threads. A slow model holds one for each answer, a slow database one for each batch, a
-slow sender one for each body: none can take the places of the others, and some threads are always left to say no.
+A worker has a fixed number of threads. A slow model holds one for each answer, a slow database one for each batch and
+each reading, a slow sender one for each body: none can take the places of the others, and some threads are always left
+to say no.
 """
 
 from __future__ import annotations
@@ -16,9 +17,12 @@ from llmtrack.collector.access.rates import RateLimits, network
 from llmtrack.collector.errors import Overload, Refused
 from llmtrack.config import Limits
 
-SPARE_THREADS = 32  # of a worker: they refuse what has no place, and serve pages and readings
+SPARE_THREADS = 32  # of a worker: they refuse what has no place, and serve pages
+PROBES = 4  # who asks at once whether all is well: that asks the database
 RETRY_AFTER_S = 2
 MODEL_PATHS = ("/query", "/v1/chat/completions")
+READ_PATHS = ("/api/chats", "/session/")
+PROBE_PATHS = ("/readyz", "/metrics")
 
 
 class Places:
@@ -53,13 +57,15 @@ class Places:
 
 def threads(limits: Limits) -> int:
     """How many threads a worker needs, so that no kind of work takes the place of another."""
-    return limits.concurrent_queries + limits.concurrent_ingest + SPARE_THREADS
+    return limits.concurrent_queries + limits.concurrent_ingest + limits.concurrent_reads + PROBES + SPARE_THREADS
 
 
 def guard(app: Flask, limits: Limits, rates: RateLimits) -> None:
     """Refuse what is too much before any of its body is read."""
     model = Places(limits.concurrent_queries, "concurrent_queries", "questions")
     ingest = Places(limits.concurrent_ingest, "concurrent_ingest", "requests")
+    reads = Places(limits.concurrent_reads, "concurrent_reads", "readings")
+    probes = Places(PROBES, "probes", "probes")
 
     @app.before_request
     def admit() -> None:
@@ -69,6 +75,10 @@ def guard(app: Flask, limits: Limits, rates: RateLimits) -> None:
             raise Refused(415, "Content-Encoding: bodies are taken as they are, not compressed.", "Send plain JSON.")
         if request.path in MODEL_PATHS:
             g.leave = model.enter(address)
+        elif request.path.startswith(READ_PATHS):
+            g.leave = reads.enter(address)
+        elif request.path in PROBE_PATHS:
+            g.leave = probes.enter(address)
         elif request.method not in ("GET", "HEAD", "OPTIONS"):
             g.leave = ingest.enter(address)
 

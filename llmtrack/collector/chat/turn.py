@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections.abc import Generator
 from contextlib import closing
@@ -18,6 +19,33 @@ from llmtrack.turn.question import prompt_data
 from llmtrack.turn.thinking import Said
 
 log = logging.getLogger("llmtrack")
+
+
+class Going:
+    """The turns whose answers are on their way in this process."""
+
+    def __init__(self) -> None:
+        self._turns: set[Turn] = set()
+        self._lock = threading.Lock()
+
+    def add(self, turn: Turn) -> None:
+        """It has begun."""
+        with self._lock:
+            self._turns.add(turn)
+
+    def remove(self, turn: Turn) -> None:
+        """It has ended."""
+        with self._lock:
+            self._turns.discard(turn)
+
+    def cut(self) -> None:
+        """End all of them with their next word; what was said is recorded."""
+        with self._lock:
+            for turn in self._turns:
+                turn.stopped = True
+
+
+turns_going = Going()
 
 
 class Turn:
@@ -50,9 +78,12 @@ class Turn:
         self.answer.ask()
         last: list[tuple[Piece, Said]] = []
         left = True
+        turns_going.add(self)
         try:
             with closing(pieces):
                 for piece in pieces:
+                    if self.stopped:
+                        return
                     self.answer.done = self.answer.done or piece.done
                     said = self.answer.add(piece.delta)
                     if piece.done:
@@ -67,6 +98,7 @@ class Turn:
             log.exception("unexpected error in turn %s", self.turn_id)
             self.error = ModelError(FAILED, f"Something went wrong in the collector ({type(error).__name__}).")
         finally:
+            turns_going.remove(self)
             self._end(left=left and self.error is None and self.answer.finish_reason is None)
         yield from last  # whoever has heard the end finds it recorded
 

@@ -30,20 +30,23 @@ MAX_WORDS = 20
 
 
 class Chats:
-    """The `chats` collection of a store. Every method raises StoreUnavailable when the database does not answer."""
+    """The `chats` collection of a store.
 
-    def __init__(self, store: Store) -> None:
-        self._chats = store.chats
+    Every method raises StoreUnavailable when the database does not answer, within `timeout_s` when it is given.
+    """
+
+    def __init__(self, store: Store, timeout_s: float | None = None) -> None:
+        self._chats, self._timeout_s = store.chats, timeout_s
 
     def ensure_indexes(self) -> None:
         """Create the index that the list of a user's chats needs."""
-        with reachable():
+        with reachable(within_s=self._timeout_s):
             refuse_foreign_chats(self._chats)
             self._chats.create_index([("user_id", 1), ("updated_at", -1)])
 
     def turns(self, user_id: str, chat_session_id: str, last: int) -> list[Document]:
         """The chat's last turns, oldest first; none when there is no such chat."""
-        with reachable():
+        with reachable(within_s=self._timeout_s):
             chat = self._chats.find_one({"_id": _key(user_id, chat_session_id)}, {"turns": {"$slice": -last}})
         return list(chat["turns"]) if chat else []
 
@@ -55,7 +58,7 @@ class Chats:
         """
         key, now = _key(user_id, chat_session_id), datetime.now(UTC)
         turn = {**turn, "writing": _lease()}
-        with reachable():
+        with reachable(within_s=self._timeout_s):
             if self._ask_again(key, turn) or (edits and self._edit(key, turn, edits)):
                 return
             new = {
@@ -97,7 +100,7 @@ class Chats:
         Whether it is still wanted: nobody stopped it, and the turn is there.
         """
         key = _key(user_id, chat_session_id)
-        with reachable():
+        with reachable(within_s=self._timeout_s):
             stopped = {"_id": key, "turns": {"$elemMatch": {"turn_id": turn_id, "stop": True}}}
             if self._chats.find_one(stopped, {"_id": 1}) is not None:
                 return False
@@ -105,12 +108,12 @@ class Chats:
 
     def stop(self, user_id: str, chat_session_id: str, turn_id: str) -> None:
         """Ask whoever writes the answer of a turn to stop."""
-        with reachable():
+        with reachable(within_s=self._timeout_s):
             self._set(_key(user_id, chat_session_id), turn_id, {"turns.$.stop": True})
 
     def answer(self, user_id: str, chat_session_id: str, turn_id: str, answer: Document) -> None:
         """Set the answer of a turn; nothing happens when the chat was deleted meanwhile."""
-        with reachable():
+        with reachable(within_s=self._timeout_s):
             values = {"turns.$.answer": answer, "turns.$.writing": None, "turns.$.stop": False}
             self._set(_key(user_id, chat_session_id), turn_id, values)
 
@@ -124,7 +127,7 @@ class Chats:
         With `words` only those in whose title, questions and answers all of them stand, in whatever case.
         """
         fields = {"chat_session_id": 1, "title": 1, "created_at": 1, "updated_at": 1, "turns.turn_id": 1}
-        with reachable():
+        with reachable(within_s=self._timeout_s):
             found = (
                 self._chats.find({"user_id": user_id, **_holding(words)}, fields)
                 .sort([("updated_at", -1)])
@@ -134,7 +137,7 @@ class Chats:
 
     def get(self, user_id: str, chat_session_id: str) -> Document | None:
         """A chat with its messages, each answer after its prompt; None when the user has no such chat."""
-        with reachable():
+        with reachable(within_s=self._timeout_s):
             chat = self._chats.find_one({"_id": _key(user_id, chat_session_id)})
         if chat is None:
             return None
@@ -142,13 +145,13 @@ class Chats:
 
     def rename(self, user_id: str, chat_session_id: str, title: str) -> bool:
         """Give a chat another title, cut to 80 characters; whether the user has it. It keeps its place in the list."""
-        with reachable():
+        with reachable(within_s=self._timeout_s):
             named = {"$set": {"title": _title(title)}}
             return self._chats.update_one({"_id": _key(user_id, chat_session_id)}, named).matched_count > 0
 
     def delete(self, user_id: str, chat_session_id: str) -> bool:
         """Delete a chat; whether the user had it."""
-        with reachable():
+        with reachable(within_s=self._timeout_s):
             return self._chats.delete_one({"_id": _key(user_id, chat_session_id)}).deleted_count > 0
 
 

@@ -28,6 +28,7 @@ TOO_LARGE = (10334, 17419, 17420)  # the document would have more than 16 MB
 # The document, or what it would become, is wrong: BadValue, FailedToParse, TypeMismatch, InvalidBSON, PathNotViable,
 # Overflow, ConflictingUpdateOperators, DollarPrefixedFieldName, EmptyFieldName, DottedFieldName
 _NEVER = (2, 9, 14, 15, 22, 28, 40, 52, 56, 57, *TOO_LARGE)
+CONNECTIONS = 200  # more than a worker has places for: no kind of call waits for the connections of another
 _RIGHTS = (13, 18, 8000)  # not authorised, not authenticated, and Atlas's word for both
 
 Document = dict[str, Any]
@@ -39,6 +40,8 @@ def client_for(uri: str, timeout_s: float) -> MongoClient[Document]:
     options: dict[str, Any] = {"tz_aware": True, "tzinfo": UTC, "appname": "llmtrack"}
     if "serverselectiontimeoutms" not in uri.lower():
         options["serverSelectionTimeoutMS"] = round(timeout_s * 1000)
+    if "maxpoolsize" not in uri.lower():
+        options["maxPoolSize"] = CONNECTIONS
     try:
         with warnings.catch_warnings():
             # part of a password with a ? in it would be named as an unknown option
@@ -67,10 +70,14 @@ def within(seconds: float | None) -> contextlib.AbstractContextManager[None]:
 
 
 @contextlib.contextmanager
-def reachable(*, writing: bool = False) -> Iterator[None]:
-    """Turns a database that does not answer into StoreUnavailable; `writing`: what it can never take, NeverStored."""
+def reachable(*, writing: bool = False, within_s: float | None = None) -> Iterator[None]:
+    """Turns a database that does not answer (`within_s`) into StoreUnavailable.
+
+    `writing`: what it can never take is NeverStored.
+    """
     try:
-        yield
+        with contextlib.nullcontext() if within_s is None else within(within_s):
+            yield
     except (ConnectionFailure, ExecutionTimeout) as error:
         raise StoreUnavailable(
             f"The database does not answer: {first_line(error)}.", "Check MONGODB_URI and that the server runs."

@@ -19,6 +19,7 @@ from llmtrack.store.spool.drain import STARTS_S, Drain
 from llmtrack.store.spool.queue import APPEND, START, Spool
 
 RETRY_S: Final = 1.0
+READ_S: Final = 5.0  # a session is read within
 PATIENCE: Final = 10  # a write from the spool may take so many times as long as one that somebody waits for
 
 log = logging.getLogger("llmtrack")
@@ -106,8 +107,11 @@ class DurableStore:
         return found or next(filter(claim.opens, starts), None) or next(iter(starts), None)
 
     def find(self, session_id: str) -> Document | None:
-        """As Store.find: what waits is not seen yet."""
-        return self.store.find(session_id)
+        """As Store.find: what waits is not seen yet. Raises StoreUnavailable, at once while the database is away."""
+        if self._away:
+            raise StoreUnavailable("The database does not answer.")
+        with within(READ_S):
+            return self.store.find(session_id)
 
     def check(self, within_s: float) -> None:
         """Raise StoreUnavailable unless a write is stored within this time, and none was refused just now."""
