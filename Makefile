@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo quick test check wheel browser bench clean
+.PHONY: demo quick test check wheel browser faults bench clean
 
 demo: .venv/ready  ## try it: sample sessions, a replay, the chat page on http://127.0.0.1:8000
 	@$(BIN)/llmtrack demo
@@ -33,6 +33,9 @@ browser:  ## Chromium, Firefox, WebKit, a screen and a terminal for the tests, f
 	  sudo=; [ "$$(id -u)" = 0 ] || sudo=sudo; \
 	  $$sudo apt-get -qq update && DEBIAN_FRONTEND=noninteractive $$sudo apt-get -qq install -y \
 	    chromium firefox-esr webkit2gtk-driver xvfb openbox xdotool tmux >/dev/null; }
+
+faults: .venv/ready  ## every fault alone and in pairs, counted exactly: 20 minutes, before a release
+	$(BIN)/python -m tests.faults
 
 bench: .venv/ready  ## how fast it is, beside floors and peers
 	$(BIN)/python -m benchmarks
