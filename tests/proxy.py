@@ -54,12 +54,15 @@ class Proxy:
         while True:
             try:
                 client, _ = self._listener.accept()
-                if self.away:
-                    _shut(client)
-                    continue
-                server = socket.create_connection(self._to)
             except OSError:
                 return
+            try:
+                if self.away:
+                    raise ConnectionError
+                server = socket.create_connection(self._to)
+            except OSError:
+                _shut(client)
+                continue
             self._open |= {client, server}
             for each in (client, server):
                 each.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

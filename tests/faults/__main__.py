@@ -9,6 +9,8 @@ from pathlib import Path
 
 from tests.faults.world import FAULTS, Counted, World
 
+FAULT_S = 1.5
+
 
 def main() -> int:
     """Run all of it (or what the arguments name); 1 when an acknowledged event is lost or there twice."""
@@ -19,7 +21,7 @@ def main() -> int:
         world = World(Path(folder))
         try:
             for names in runs:
-                found[names] = world.run(*names)
+                found[names] = world.run(*names, fault_s=FAULT_S)
                 print(f"{' + '.join(names)}: {found[names]}", file=sys.stderr, flush=True)
         finally:
             world.close()

@@ -1,26 +1,24 @@
 """What could not be stored yet, on disk: durable when `put` returns, shared by every process of the collector.
 
-A SQLite file in the data folder, written ahead (WAL) and flushed at each commit: a record is there whole or not at
-all, whenever the process is killed, and a checksum tells when it is not what was written. Records of a session leave in
-the order they came, once the database has them. Deleting needs room, too: a reserve beside the file is given up for it.
+A record is there whole or not at all, and a checksum tells when it is not what was written. Records of a session leave
+in the order they came, once the database has them.
 """
 
 from __future__ import annotations
 
 import contextlib
-import sqlite3
-import threading
 import time
 import zlib
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import bson
 from bson.codec_options import CodecOptions
 
 from llmtrack.errors import StoreUnavailable
 from llmtrack.session.document import Document
+from llmtrack.store.spool.file import SpoolFile
 
 if TYPE_CHECKING:
     from llmtrack.config import Settings
@@ -29,25 +27,11 @@ START: Final = "start"
 APPEND: Final = "append"
 CATCH_UP_S: Final = 300  # of work: more is not taken while the database stores, it would come too late
 PACE_S: Final = 10  # how long it is known how fast the database stores
-RESERVE_BYTES: Final = 2**22
 
 _CODEC: Final[CodecOptions[Document]] = CodecOptions(tz_aware=True)
-_BUSY_S: Final = 10  # how long a process waits for another's commit
-_AT_ONCE: Final = 500  # values in a statement
 _FIELDS: Final = "id, at, kind, session_id, body"
 _DONE: Final = "delete from records where id in ({})"
 _DROP: Final = "delete from refused where id in ({})"
-_SCHEMA: Final = """
-create table if not exists records (
-    id integer primary key autoincrement, at real not null, kind text not null, session_id text not null,
-    body blob not null);
-create index if not exists sessions on records (session_id, id);
-create table if not exists refused (
-    id integer primary key, at real not null, kind text not null, session_id text not null, body blob not null,
-    why text not null);
-create table if not exists pace (
-    id integer primary key, at real not null, per_s real not null, depth integer not null);
-"""
 
 
 class SpoolFull(StoreUnavailable):
@@ -76,31 +60,16 @@ class Record(NamedTuple):
         return bson.decode(self.raw[4:], _CODEC)
 
 
-class Spool:
+class Spool(SpoolFile):
     """The records that wait. Opened at first use; safe to share between threads and processes.
 
     Every method raises StoreUnavailable when the disk or the file does not do it.
     """
 
     def __init__(self, path: Path, max_bytes: int, max_age_s: float) -> None:
-        self.path = path
+        super().__init__(path)
         self.max_bytes = max_bytes
         self.max_age_s = max_age_s
-        self._reserve = path.with_suffix(".reserve")
-        self._lock = threading.RLock()
-        self._opened: sqlite3.Connection | None = None
-
-    @property
-    def exists(self) -> bool:
-        """Whether there may be anything in it: else nothing needs to be opened."""
-        return self._opened is not None or self.path.exists()
-
-    def close(self) -> None:
-        """Close the file."""
-        with self._lock:
-            if self._opened is not None:
-                self._opened.close()
-                self._opened = None
 
     def put(self, kind: str, session_id: str, body: Document) -> None:
         """Keep a record.
@@ -110,28 +79,14 @@ class Spool:
         packed = bson.encode(body)
         with self._possible():
             self._check_room(len(packed))
-            with self._db as db:
-                db.execute(
-                    "insert into records (at, kind, session_id, body) values (?, ?, ?, ?)",
-                    (time.time(), kind, session_id, zlib.crc32(packed).to_bytes(4) + packed),
-                )
+            values = (time.time(), kind, session_id, zlib.crc32(packed).to_bytes(4) + packed)
+            self._write("insert into records (at, kind, session_id, body) values (?, ?, ?, ?)", values)
 
     def check(self) -> None:
         """Raise what `put` would raise now: something is written."""
         with self._possible():
             self._check_room(0)
-            with self._db as db:
-                db.execute("insert or replace into pace values (0, ?, 0, 0)", (time.time(),))
-
-    @contextlib.contextmanager
-    def _possible(self) -> Iterator[None]:
-        with self._lock:
-            try:
-                yield
-            except (sqlite3.Error, OSError) as error:
-                raise StoreUnavailable(
-                    f"The spool takes nothing: {self.path}: {error}.", "Free some disk space, or check its permissions."
-                ) from None
+            self._write("insert or replace into pace values (0, ?, 0, 0)", (time.time(),))
 
     def _check_room(self, more: int) -> None:
         size = self._bytes()
@@ -144,16 +99,6 @@ class Spool:
             raise SpoolFull(f"The spool is {behind_s:,.0f} s of work behind.", "The database is too slow for this.")
         if not self._reserve.exists():
             self._make_reserve()
-
-    def _make_reserve(self) -> None:
-        draft = self._reserve.with_suffix(".new")
-        try:
-            with draft.open("wb") as file:
-                file.write(bytes(RESERVE_BYTES))
-            draft.replace(self._reserve)
-        except OSError:
-            draft.unlink(missing_ok=True)
-            raise
 
     # --- what leaves
 
@@ -185,8 +130,8 @@ class Spool:
 
     def told_pace(self, per_s: float, depth: int) -> None:
         """Let every process know how many records a second the database stores, and how many can be stored."""
-        with self._possible(), self._db as db:
-            db.execute("insert or replace into pace values (1, ?, ?, ?)", (time.time(), per_s, depth))
+        with self._possible():
+            self._write("insert or replace into pace values (1, ?, ?, ?)", (time.time(), per_s, depth))
 
     # --- what was put aside
 
@@ -265,31 +210,6 @@ class Spool:
         rows = self._rows(f"select count(*) from {table}")  # noqa: S608 - ours
         return int(rows[0][0]) if rows else 0
 
-    def _rows(self, query: str, *values: Any) -> list[Any]:
-        with self._possible():
-            return self._db.execute(query, values).fetchall() if self.exists else []
-
-    def _change(self, statements: list[str], ids: Collection[int], *values: str) -> None:
-        """Run the statements on these ids, `values` before them in the first. A full disk gets the reserve."""
-        ordered = sorted(ids)
-        for at in range(0, len(ordered), _AT_ONCE):
-            some = ordered[at : at + _AT_ONCE]
-            with self._possible():
-                try:
-                    self._run(statements, some, values)
-                except (sqlite3.OperationalError, OSError):
-                    if not self._reserve.exists():
-                        raise
-                    self._reserve.unlink()
-                    self._run(statements, some, values)
-                    self._db.execute("pragma wal_checkpoint(truncate)")
-
-    def _run(self, statements: list[str], ids: list[int], values: tuple[str, ...]) -> None:
-        with self._db as db:
-            for number, statement in enumerate(statements):
-                marks = ",".join("?" * len(ids))
-                db.execute(statement.format(marks), [*(values if number == 0 else ()), *ids])
-
     def _age_s(self) -> float:
         first: tuple[float] | None = self._db.execute("select at from records order by id limit 1").fetchone()
         return max(0.0, time.time() - first[0]) if first else 0.0
@@ -301,28 +221,6 @@ class Spool:
         if pace is None or abs(time.time() - pace[0]) > PACE_S or pace[1] <= 0:
             return None
         return float(pace[2] / pace[1])
-
-    def _bytes(self) -> int:
-        """Bytes in use: SQLite keeps what was freed for later."""
-        pages, free, size = (self._pragma(name) for name in ("page_count", "freelist_count", "page_size"))
-        return (pages - free) * size
-
-    def _pragma(self, name: str) -> int:
-        value: int = self._db.execute(f"pragma {name}").fetchone()[0]
-        return value
-
-    @property
-    def _db(self) -> Any:
-        if self._opened is None:
-            self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            db = sqlite3.connect(self.path, timeout=_BUSY_S, check_same_thread=False)
-            self.path.chmod(0o600)
-            db.execute("pragma journal_mode = wal")
-            db.execute("pragma synchronous = full")  # a commit returns when the disk has it
-            db.execute("pragma secure_delete = on")  # nobody's words stay behind
-            db.executescript(_SCHEMA)
-            self._opened = db
-        return self._opened
 
 
 def spool_of(settings: Settings) -> Spool:

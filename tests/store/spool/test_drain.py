@@ -348,3 +348,31 @@ def test_any_faults_in_any_order_store_every_record_once(way: Proxy, store: Stor
         durable._drain._held.clear()
         until(lambda: durable.drain() is False and spool.depth == 0)
     assert all(numbers(store, f"s{number}") == list(range(1, 9)) for number in range(12))
+
+
+@pytest.mark.parametrize("page", [0, 3, 9])
+def test_a_damaged_file_is_put_aside_and_what_can_be_read_of_it_goes_on(
+    store: Store, spool: Spool, page: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    durable = by_hand(store, spool)
+    for number in range(30):
+        visit(durable, f"s{number}", 4, user_id="u" * 100)
+    with spool._possible():
+        spool._db.execute("pragma wal_checkpoint(truncate)")
+    other = Spool(spool.path, 10**8, 10**6)
+    assert other.depth == 150
+    spool.close()
+    with spool.path.open("r+b") as file:
+        file.seek(page * 4096)
+        file.write(bytes(range(256)) * 16)
+    for _ in range(20):
+        with contextlib.suppress(StoreUnavailable):
+            durable._drain._held.clear()
+            if durable.drain() is False and spool.depth == 0:
+                break
+    stored = [number for number in range(30) if numbers(store, f"s{number}") == [1, 2, 3, 4]]
+    assert len(stored) >= (20 if page else 0)
+    assert len(list(spool.path.parent.glob("spool.damaged-*.sqlite"))) == 1
+    other.put(APPEND, "s29", {"events": [event(9)], "end": None, "extra": None, "once": None, "claim": KEY._asdict()})
+    assert spool.holds("s29"), "another process goes on with the file that was put aside"
+    other.close()
