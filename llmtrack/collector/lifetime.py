@@ -16,8 +16,8 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-STOP_S: Final = 8
-CUT_S: Final = 6
+STOP_S: Final = 7
+CUT_S: Final = 5
 SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 
 

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import json
-import os
 import random
-import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
-from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +17,10 @@ from llmtrack.collector import create_app
 from llmtrack.collector.models.client import ChatClient
 from llmtrack.config import load_settings
 from llmtrack.session.claim import Claim
-from llmtrack.store.database import embedded
 from llmtrack.store.database.sessions import Store
 from llmtrack.store.spool.durable import DurableStore
 from llmtrack.store.spool.queue import APPEND, Spool, SpoolFull
 from tests.collector.conftest import Browser, wait_until
-from tests.processes import serving
 from tests.proxy import Proxy
 
 NOWHERE = "mongodb://127.0.0.1:9/?directConnection=true"
@@ -221,55 +214,3 @@ def test_a_drain_that_was_killed_at_any_record_starts_over_and_stores_each_once(
     assert sum(event["type"] == "prompt" for event in whole["events"]) == 20
     assert (spool.depth, spool.refused) == (0, 1)
     spool.close()
-
-
-def test_collector_and_database_killed_under_load_lose_nothing_they_acknowledged(tmp_path: Path) -> None:
-    """The collector's workers and the embedded server are real processes, killed by SIGKILL, apart and together."""
-    data = tmp_path / "db"
-    uri = embedded.ensure(data, 20).replace("/?", "/kills?")
-    acknowledged: dict[str, set[int]] = {}
-    stop = threading.Event()
-    environment = {"LLMTRACK_DATA_DIR": str(tmp_path / "collector"), "LLMTRACK_SPOOL__AFTER_S": "2"}
-    with serving(tmp_path, MONGODB_URI=uri, **environment) as server:
-        collector = Browser(server.url)
-
-        def visitor(number: int) -> None:
-            session_id, n = f"user_v{number}_1_{number:020x}", 0
-            visit: dict[str, Any] = {}
-            while not stop.is_set():
-                try:
-                    if not visit:
-                        visit = start(collector, session_id)
-                        acknowledged[session_id] = set()
-                    answer = collector.post("/api/session/event", {**visit, "events": batch(n + 1, n + 3)})
-                except (OSError, HTTPException, AssertionError):
-                    time.sleep(0.1)
-                    continue
-                if answer.status == 202:
-                    acknowledged[session_id] |= {n + 1, n + 2, n + 3}
-                    n += 3
-
-        visitors = [threading.Thread(target=visitor, args=(number,)) for number in range(4)]
-        for each in visitors:
-            each.start()
-
-        def more() -> None:
-            before = sum(map(len, acknowledged.values()))
-            wait_until(lambda: sum(map(len, acknowledged.values())) >= before + 24, 60)
-
-        for what in ("database", "collector", "both"):
-            more()
-            if what != "collector":
-                os.kill(json.loads((data / "embedded.json").read_text())["pid"], signal.SIGKILL)
-            if what != "database":
-                server.kill()
-                server.start()
-        more()
-        stop.set()
-        for each in visitors:
-            each.join()
-        with Store(uri) as store:
-            wait_until(lambda: all(wanted <= set(stored(store, sid)) for sid, wanted in acknowledged.items()), 60)
-            for session_id in acknowledged:
-                numbers = stored(store, session_id)
-                assert len(numbers) == len(set(numbers))

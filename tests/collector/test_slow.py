@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from llmtrack.collector.access.connections import MOST, Connection, surplus
+from llmtrack.collector.access.connections import MOST, Connection, connections, surplus
 from llmtrack.store.database.sessions import Store
 from tests.collector.conftest import Answer, Browser, wait_until
 from tests.collector.model_server import running
@@ -93,6 +93,17 @@ def test_who_said_nothing_goes_first_and_nobody_within_bounds() -> None:
     assert surplus([*mine, *theirs, mute], most=4) == [mute, mine[4]]
     assert surplus([*mine, *theirs], most=5) == []
     assert surplus([*mine, *theirs, mute._replace(silent_ms=10_001)], most=9) == [mute._replace(silent_ms=10_001)]
+
+
+def test_looking_at_connections_leaves_nothing_open() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        with socket.create_connection(("127.0.0.1", port)) as client, listener.accept()[0] as taken:
+            before = os.listdir("/proc/self/fd")
+            assert [(each.fd, each.spoke) for each in connections(port)] == [(taken.fileno(), False)]
+            client.sendall(b"x")
+            assert [each.spoke for each in connections(port)] == [True]
+            assert os.listdir("/proc/self/fd") == before
 
 
 def test_a_stop_with_a_stream_open_ends_within_10_s_and_records_what_came(

@@ -23,6 +23,9 @@ def main() -> int:
             for names in runs:
                 found[names] = world.run(*names, fault_s=FAULT_S)
                 print(f"{' + '.join(names)}: {found[names]}", file=sys.stderr, flush=True)
+        except BaseException:
+            print(world.told(), file=sys.stderr)
+            raise
         finally:
             world.close()
     print("| fault | acknowledged alone | acknowledged in pairs | lost | twice | put aside, damaged | drained after |")

@@ -73,6 +73,12 @@ class World:
         self.store.close()
         self._kill("keeper", "pid")
 
+    def told(self) -> str:
+        """What the processes said last, for whoever looks why something went wrong."""
+        logs = [self.data / "embedded.json", self.data / "embedded.log", self.folder / "serve.log"]
+        waiting = [record for _, session_id in self.spool.sessions()[:3] for record in self.spool.of(session_id)[:2]]
+        return "\n".join([*(f"{log.name}: {log.read_text()[-2000:]}" for log in logs), f"waiting: {waiting}"])
+
     def run(self, *names: str, fault_s: float = 2.0) -> Counted:
         """Visitors come, the faults begin and end, the visitors go; then count what they were told."""
         visitors = [_Visitor(self.server.url) for _ in range(VISITORS)]
@@ -90,7 +96,7 @@ class World:
         self._came(visitors, 2)
         for visitor in visitors:
             visitor.stop()
-        wait_until(lambda: self._depth() == 0, 90)
+        wait_until(lambda: self._depth() == 0, 180)
         drained_s = time.monotonic() - over
         return self._count(visitors, drained_s)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
+import stat
 import struct
 import sys
 import threading
@@ -80,7 +81,14 @@ def connections(port: int) -> Iterator[Connection]:
 
 def _opened(fd: int) -> socket.socket:
     """The socket at a number, under another one. Raises OSError when it is none."""
-    return socket.socket(fileno=os.dup(fd))
+    if not stat.S_ISSOCK(os.fstat(fd).st_mode):
+        raise OSError
+    another = os.dup(fd)
+    try:
+        return socket.socket(fileno=another)
+    except OSError:  # it is another's by now
+        os.close(another)
+        raise
 
 
 def _shut(fd: int, port: int) -> None:
