@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_type_hints
 
 import typer
 
-from llmtrack.cli.drawing.formats import Format
+from llmtrack.cli.drawing.formats import ENDINGS, Format
+from llmtrack.cli.drawing.target import check_target
 from llmtrack.errors import UsageError
 from llmtrack.session import moments
 
@@ -41,6 +42,16 @@ def parsed(parse: Callable[[str], T]) -> Callable[[str], T]:
 
 length = parsed(moments.length)
 moment = parsed(moments.moment)
+
+
+def delimiter(text: str) -> str:
+    """What stands between cells, by itself or by its name."""
+    found = {",": ",", ";": ";", "\t": "\t", "\\t": "\t", "tab": "\t"}.get(text)
+    if found is None:
+        raise typer.BadParameter(f"{text!r} is no delimiter: , or ; or tab.")
+    return found
+
+
 _which = functools.partial(typer.Option, rich_help_panel=WHICH)
 _output = functools.partial(typer.Option, rich_help_panel=OUTPUT)
 
@@ -52,6 +63,7 @@ Until = Annotated[
 Group = Annotated[str | None, _which("--group", metavar="NAME", help="Only this model group.")]
 Experiment = Annotated[str | None, _which("--experiment", metavar="NAME", help="Only this experiment.")]
 User = Annotated[str | None, _which("--user", metavar="ID", help="Only this user.")]
+Delimiter = Annotated[str, _output(parser=delimiter, metavar="CHARACTER", help="Between cells of CSV: , or ; or tab.")]
 Quiet = Annotated[bool, _output("--quiet", "-q", help="No remarks on stderr.")]
 
 By = Annotated[
@@ -130,9 +142,32 @@ class Scope:
 class Output:
     """How the result of a command leaves."""
 
-    format: Annotated[Format, _output(metavar="FORMAT", help="table, json, csv or markdown.")] = Format.table
-    out: Annotated[Path | None, _output(metavar="FILE", help="Write the result to this file.")] = None
+    format: Annotated[
+        Format | None,
+        _output(metavar="FORMAT", help="table, json, csv or markdown; default: as FILE ends, or table."),
+    ] = None
+    out: Annotated[
+        Path | None, _output(metavar="FILE", help="Write the result to this file: .txt, .json, .csv, .md.")
+    ] = None
+    force: Annotated[bool, _output("--force", help="Replace FILE when it is there already.")] = False
+    delimiter: Delimiter = ","
     quiet: Quiet = False
+
+    @property
+    def kind(self) -> Format:
+        """The format asked for: by its name, else by the ending of the file."""
+        return self.format or ENDINGS.get(self.out.suffix.lower() if self.out else "", Format.table)
+
+    def check(self, sources: Sequence[str]) -> None:
+        """Raises UsageError when the file must not be written, before anything else is done."""
+        if self.out is None:
+            return
+        meant = ENDINGS.get(self.out.suffix.lower())
+        if self.format is None and meant is None:
+            raise UsageError(f"No format ends in {self.out.suffix!r}.", f"Endings: {', '.join(filter(None, ENDINGS))}.")
+        if self.format is not None and meant not in (None, self.format) and self.out.suffix:
+            raise UsageError(f"{str(self.out)!r} does not end in {self.format}.", "Leave --format away, or rename it.")
+        check_target(self.out, self.force, sources)
 
 
 def shared(command: Callable[..., None]) -> Callable[..., None]:
@@ -153,11 +188,23 @@ def shared(command: Callable[..., None]) -> Callable[..., None]:
         made = {
             name: kind(**{each.name: given.pop(each.name) for each in fields(kind)}) for name, kind in objects.items()
         }
+        for output in made.values():
+            if isinstance(output, Output):
+                output.check(_sources(made, given))
         command(**given, **made)
 
     called.__signature__ = inspect.Signature(options)  # type: ignore[attr-defined]
     called.__annotations__ = {option.name: option.annotation for option in options}
     return called
+
+
+def _sources(made: dict[str, Any], given: dict[str, Any]) -> list[str]:
+    """What the command reads: of its scope, or the files that it is given."""
+    scope = next((each for each in made.values() if isinstance(each, Scope)), None)
+    named = [*(scope.source or () if scope else ())]
+    for value in given.values():
+        named += [str(each) for each in (value if isinstance(value, list) else [value]) if isinstance(each, Path)]
+    return named
 
 
 def _options(kind: type[Any]) -> list[inspect.Parameter]:

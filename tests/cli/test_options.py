@@ -20,7 +20,7 @@ WHOLE_SCOPE = ("sessions", "replay", "funnel", "engagement", "queries", "dropoff
 @shared
 def toy(scope: Scope, output: Output, often: int = 1) -> None:
     """Try it."""
-    print(scope.group, scope.filters(NOW).since, output.quiet, output.format.value, often)
+    print(scope.group, scope.filters(NOW).since, output.quiet, output.kind.value, often)
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import json
 import math
@@ -13,16 +12,17 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from llmtrack.cli.drawing.target import beside
 from llmtrack.cli.drawing.terminal import console
 from llmtrack.cli.drawing.text import _UNSAFE, line, safe
-from llmtrack.errors import LlmtrackError
 from llmtrack.session.jsonable import jsonable
 
 if TYPE_CHECKING:
     from llmtrack.cli.options import Output
 
 
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+BOM = "\ufeff"  # without it Excel reads a CSV file in the machine's own code page; pandas, R and DuckDB skip it
+_FORMULA = re.compile(r"\s*[=+\-@\uff1d\uff0b\uff0d\uff20]|[\t\r]")  # full-width forms, too
 _MARKDOWN = re.compile(r"([\\`*_\[\]<>|~])")
 
 
@@ -33,6 +33,12 @@ class Format(StrEnum):
     json = "json"
     csv = "csv"
     markdown = "markdown"
+
+
+ENDINGS = {  # of --out, and what they mean
+    "": Format.table, ".txt": Format.table, ".json": Format.json, ".csv": Format.csv, ".md": Format.markdown,
+    ".markdown": Format.markdown,
+}  # fmt: skip
 
 
 class Column(NamedTuple):
@@ -52,6 +58,7 @@ def emit(
     *,
     format: Format = Format.table,
     out: Path | None = None,
+    delimiter: str = ",",
 ) -> None:
     """Print a result in the format asked for, to stdout or to the file `out`.
 
@@ -63,17 +70,24 @@ def emit(
     elif format is Format.json:
         write(as_json(document) + "\n", out)
     elif format is Format.csv:
-        write(as_csv(rows, [column.key for column in columns]), out)
+        write((BOM if out else "") + as_csv(rows, [column.key for column in columns], delimiter), out)
     else:
         write(as_markdown(rows, columns), out)
 
 
 def tell(document: Mapping[str, Any], sentence: str, output: Output) -> None:
     """What a command did: a sentence for people, its document for programs."""
-    if output.format is Format.table:
+    if output.kind is Format.table:
         write(f"{sentence}\n", output.out)
     else:
-        emit([document], [Column(key, key) for key in document], document, format=output.format, out=output.out)
+        emit(
+            [document],
+            [Column(key, key) for key in document],
+            document,
+            format=output.kind,
+            out=output.out,
+            delimiter=output.delimiter,
+        )
 
 
 def write(text: str, out: Path | None = None) -> None:
@@ -82,12 +96,8 @@ def write(text: str, out: Path | None = None) -> None:
         sys.stdout.write(text)
         sys.stdout.flush()
         return
-    try:
-        out.write_text(text, encoding="utf-8", errors="backslashreplace", newline="")
-    except OSError as error:
-        raise LlmtrackError(
-            f"Cannot write {str(out)!r}: {error.strerror}.", "Choose another file with --out."
-        ) from None
+    with beside(out, force=True) as file:  # whether it may be replaced was asked before (Output.check)
+        file.write(text.encode("utf-8", "backslashreplace"))
 
 
 def table(rows: Sequence[Mapping[str, Any]], columns: Sequence[Column], out: Path | None = None) -> None:
@@ -120,13 +130,14 @@ def as_json(document: Any) -> str:
     return _UNSAFE.sub(lambda unsafe: f"\\u{ord(unsafe[0]):04x}", text)
 
 
-def as_csv(rows: Iterable[Mapping[str, Any]], keys: Sequence[str]) -> str:
-    """RFC 4180 with a header. A text that a spreadsheet would take for a formula gets a leading apostrophe."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\r\n")
-    writer.writerow([_cell(key) for key in keys])
-    writer.writerows([_cell(row.get(key)) for key in keys] for row in rows)
-    return text.getvalue()
+def as_csv(rows: Iterable[Mapping[str, Any]], keys: Sequence[str], delimiter: str = ",") -> str:
+    """RFC 4180 with a header. Texts are quoted, so that no program takes a part of one for a cell of its own.
+
+    A text that a spreadsheet would take for a formula gets a leading apostrophe.
+    """
+    header = delimiter.join(_plain(key) for key in keys)
+    lines = (delimiter.join(_cell(row.get(key)) for key in keys) for row in rows)
+    return "".join(f"{line}\r\n" for line in (header, *lines))
 
 
 def as_markdown(rows: Iterable[Mapping[str, Any]], columns: Sequence[Column]) -> str:
@@ -139,12 +150,23 @@ def as_markdown(rows: Iterable[Mapping[str, Any]], columns: Sequence[Column]) ->
     return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
 
 
-def _cell(value: Any) -> Any:
+def _cell(value: Any) -> str:
     value = jsonable(value)
     if value is None or isinstance(value, bool | int | float):
-        return "" if value is None else value
+        return "" if value is None else str(value)
     text = safe(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
-    return f"'{text}" if text.startswith(_FORMULA) else text
+    return _quoted(f"'{text}" if _FORMULA.match(text) else text)
+
+
+def _plain(name: str) -> str:
+    """The name of a column; quoted where it has to be."""
+    cell = _cell(name)
+    return cell[1:-1] if name.isidentifier() else cell
+
+
+def _quoted(text: str) -> str:
+    doubled = text.replace('"', '""')
+    return f'"{doubled}"'
 
 
 def _shown(column: Column, row: Mapping[str, Any], kept: Callable[[object], str] = line) -> str:

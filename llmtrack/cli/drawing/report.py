@@ -51,7 +51,7 @@ def show(
     `about` (the settings of the report) stands in JSON and is told to `lines`.
     """
     remarks(sessions, found.tally, output.quiet, warned=True)
-    if output.format is Format.table:
+    if output.kind is Format.table:
         if not found.tally.sessions and not (drawing and drawing.also_none):
             return  # stderr says why
         if drawing is None:
@@ -66,7 +66,7 @@ def show(
     columns = drawing.columns if drawing else _plain(rows)
     read = {"command": command, "source": sessions.source.name, "filters": sessions.filters.as_dict()}
     document = {**read, **about, **(drawing.document if drawing else _document)(found)}
-    emit(rows, columns, document, format=output.format, out=output.out)
+    emit(rows, columns, document, format=output.kind, out=output.out, delimiter=output.delimiter)
 
 
 def _plain(rows: Sequence[Mapping[str, Any]]) -> list[Column]:

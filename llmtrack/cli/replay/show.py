@@ -46,9 +46,9 @@ def show(
     from llmtrack.cli.replay.facts import length_s
     from llmtrack.cli.replay.plain import Screen
 
-    if output.format is Format.json:
+    if output.kind is Format.json:
         write(as_json(_document(visit, chosen)) + "\n", output.out)
-    elif output.format is Format.table:
+    elif output.kind is Format.table:
         text = io.StringIO() if output.out else None
         drawn = console(text)
         live = drawn.is_terminal and sys.stdout.isatty() and not instant
@@ -58,7 +58,7 @@ def show(
         if text is not None:
             write(text.getvalue(), output.out)
     else:
-        emit(_rows(visit, chosen), COLUMNS, {}, format=output.format, out=output.out)
+        emit(_rows(visit, chosen), COLUMNS, {}, format=output.kind, out=output.out, delimiter=output.delimiter)
 
 
 def _play(

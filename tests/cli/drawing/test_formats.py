@@ -129,7 +129,7 @@ def test_a_table_is_whole_where_nobody_sees_its_width(capsys: pytest.CaptureFixt
 @pytest.mark.parametrize("format", list(Format))
 def test_every_format_goes_to_a_file(format: Format, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     emit(ROWS, COLUMNS, DOCUMENT, format=format, out=tmp_path / "out")
-    written = (tmp_path / "out").read_bytes().decode()
+    written = (tmp_path / "out").read_bytes().decode().removeprefix("\ufeff")  # of CSV
     emit(ROWS, COLUMNS, DOCUMENT, format=format)
     printed = capsys.readouterr().out
     assert [row.rstrip() for row in written.splitlines()] == [row.rstrip() for row in printed.splitlines()]
@@ -137,7 +137,7 @@ def test_every_format_goes_to_a_file(format: Format, tmp_path: Path, capsys: pyt
 
 
 def test_a_file_that_cannot_be_written_is_named(tmp_path: Path) -> None:
-    with pytest.raises(LlmtrackError, match=r"Cannot write '.*gone/out': No such file or directory"):
+    with pytest.raises(LlmtrackError, match=r"'.*gone' is no folder"):
         emit(ROWS, COLUMNS, DOCUMENT, format=Format.csv, out=tmp_path / "gone" / "out")
 
 

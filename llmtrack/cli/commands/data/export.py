@@ -13,11 +13,13 @@ from typing import IO, TYPE_CHECKING, Annotated
 import typer
 
 from llmtrack.cli.drawing.cautions import remarks
-from llmtrack.cli.drawing.files import BOM, beside, check_target, csv_header, csv_rows, jsonl_rows
+from llmtrack.cli.drawing.files import csv_header, csv_rows, jsonl_rows
+from llmtrack.cli.drawing.formats import BOM
 from llmtrack.cli.drawing.numbers import many
 from llmtrack.cli.drawing.progress import progress
+from llmtrack.cli.drawing.target import beside, check_target
 from llmtrack.cli.drawing.terminal import note
-from llmtrack.cli.options import Quiet, Scope, shared
+from llmtrack.cli.options import Delimiter, Quiet, Scope, shared
 from llmtrack.cli.reading import reading
 from llmtrack.errors import UsageError
 
@@ -68,6 +70,7 @@ def export(
         typer.Option("--redact", help="No texts and no ids: keyed hashes and pseudonyms (LLMTRACK_REDACT_KEY)."),
     ] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace FILE when it is there already.")] = False,
+    delimiter: Delimiter = ",",
     quiet: Quiet = False,
 ) -> None:
     """Write one row a session, an event or a turn (a prompt with its answer) as CSV, JSONL or Parquet.
@@ -82,11 +85,11 @@ def export(
     kind = _format(format, out)
     chosen = choose(table, [name.strip() for name in columns.split(",")] if columns is not None else None)
     if out is not None:
-        check_target(out, force)
+        check_target(out, force, scope.source or ())
     report = Export(table=table.value, columns=tuple(column.name for column in chosen))
     with reading(scope) as sessions:
         hidden = _redactor(sessions.settings) if redact else None
-        with _target(kind, out, force, hidden.columns(chosen) if hidden else chosen) as write:
+        with _target(kind, out, force, hidden.columns(chosen) if hidden else chosen, delimiter) as write:
             recorded = sessions.source_records(report.looked_for)
             rows_in = partial(rows_of, table=table.value, recorded=recorded)
             rows, tally = _copy(sessions.parts(report), rows_in, chosen, hidden, write, quiet)
@@ -99,7 +102,12 @@ def export(
 
 def _format(format: FileFormat | None, out: Path | None) -> FileFormat:
     ending = out.suffix.lower().removeprefix(".") if out else ""
-    kind = format or next((each for each in FileFormat if each == ending), FileFormat.csv)
+    meant = next((each for each in FileFormat if each == ending), None)
+    if out is not None and format is None and meant is None:
+        raise UsageError(f"No format ends in {out.suffix!r}.", "Endings: .csv, .jsonl, .parquet; or give --format.")
+    if format is not None and meant is not None and format is not meant:
+        raise UsageError(f"{str(out)!r} does not end in {format}.", "Leave --format away, or rename it.")
+    kind = format or meant or FileFormat.csv
     if kind is FileFormat.parquet and out is None:
         raise UsageError("Parquet is not for a terminal or a pipe.", "Name a file with --out.")
     return kind
@@ -121,10 +129,13 @@ def _redactor(settings: Settings) -> Redactor:
 
 
 @contextmanager
-def _target(kind: FileFormat, out: Path | None, force: bool, columns: tuple[Column, ...]) -> Iterator[Write]:
+def _target(
+    kind: FileFormat, out: Path | None, force: bool, columns: tuple[Column, ...], delimiter: str
+) -> Iterator[Write]:
     """Where the rows go: a function that takes them batch by batch."""
-    as_text = csv_rows if kind is FileFormat.csv else jsonl_rows
-    header = csv_header(columns) if kind is FileFormat.csv else ""
+    as_csv = kind is FileFormat.csv
+    as_text = partial(csv_rows, delimiter=delimiter) if as_csv else jsonl_rows
+    header = csv_header(columns, delimiter) if as_csv else ""
     if out is None:
         sys.stdout.write(header)
         yield lambda rows: print(as_text(rows, columns), end="")
@@ -137,7 +148,7 @@ def _target(kind: FileFormat, out: Path | None, force: bool, columns: tuple[Colu
             types = {column.name: column.type for column in columns}
             yield open_files.enter_context(ParquetTable(file, types)).write
             return
-        file.write((BOM if header else b"") + header.encode())
+        file.write(f"{BOM if header else ''}{header}".encode())
         yield lambda rows: _write(file, as_text(rows, columns))
 
 

@@ -92,8 +92,8 @@ def import_(
         if counts.get(column.key) or column.key not in ("completed", "different")
     ]
     document = {"command": "import", "database": store.database.name, "dry_run": dry_run, **counts, "files": rows}
-    shown = [*rows, {"file": "all", **counts}] if len(rows) > 1 and output.format is not Format.csv else rows
-    emit(shown, columns, document, format=output.format, out=output.out)
+    shown = [*rows, {"file": "all", **counts}] if len(rows) > 1 and output.kind is not Format.csv else rows
+    emit(shown, columns, document, format=output.kind, out=output.out, delimiter=output.delimiter)
     if counts["unreadable"]:
         raise typer.Exit(3 if counts["unreadable"] < sum(counts.values()) else 1)
 

@@ -60,7 +60,7 @@ def replay(
     from llmtrack.cli.replay.show import show
     from llmtrack.session.cleaning.clean import one
 
-    steered = not (plain or instant or follow or output.out) and output.format is Format.table and on_a_terminal()
+    steered = not (plain or instant or follow or output.out) and output.kind is Format.table and on_a_terminal()
     with reading(scope) as sessions:
         if session is None and not steered:
             raise UsageError("Which session? Here is no terminal to choose one.", "Try: llmtrack replay last")
@@ -101,7 +101,7 @@ def _follow(sessions: Sessions, visit: Visit, output: Output, only: str | None) 
     from llmtrack.cli.replay.follow import follow
     from llmtrack.cli.replay.plain import Screen
 
-    if output.format is not Format.table or output.out:
+    if output.kind is not Format.table or output.out:
         raise UsageError("--follow prints lines as they come.", "Leave --format and --out away.")
     types, screen = _types(only), Screen(console(), length_s(visit))
 

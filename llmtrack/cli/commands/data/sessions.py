@@ -59,14 +59,14 @@ def sessions(
         found, matched = listed(asked, sort, limit)
         table, tally = summaries(found)
         rows = ordered(told(table, asked, tally), sort, limit)
-        for row, short in zip(rows, _short_ids(rows, found.source, output.format), strict=True):
+        for row, short in zip(rows, _short_ids(rows, found.source, output.kind), strict=True):
             row["id"] = short
         remarks(found, tally, output.quiet)
     matched = tally.sessions if matched is None else matched
     columns = {
         Format.table: fitting(rows, PIPED_WIDTH if output.out else console().width),
         Format.csv: [Column(key, key) for key in KEYS],
-    }.get(output.format, WIDE)
+    }.get(output.kind, WIDE)
     document = {
         "command": "sessions",
         "source": found.source.name,
@@ -78,8 +78,8 @@ def sessions(
         "repaired": tally.repaired,
         "sessions": [{key: row[key] for key in KEYS} for row in rows],
     }
-    if rows or output.format is not Format.table:
-        emit(rows, columns, document, format=output.format, out=output.out)
+    if rows or output.kind is not Format.table:
+        emit(rows, columns, document, format=output.kind, out=output.out, delimiter=output.delimiter)
     for line in cleaning(tally.excluded, tally.repaired):
         note(line.plain, output.quiet)
     if rows:
@@ -92,7 +92,7 @@ def _follow(asked: Sessions, output: Output) -> None:
 
     from llmtrack.cli.replay.follow import begun_and_ended
 
-    if output.format is not Format.table or output.out:
+    if output.kind is not Format.table or output.out:
         raise UsageError("--follow prints lines as they come.", "Leave --format and --out away.")
     for happened in begun_and_ended(asked, time.sleep):
         write(f"{text(happened)}\n")

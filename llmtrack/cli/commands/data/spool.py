@@ -78,9 +78,9 @@ def spool(
 def _list(aside: list[Record], waiting: int, output: Output) -> None:
     rows = [_row(record) for record in aside]
     document = {"command": "spool", "waiting": waiting, "put_aside": rows}
-    if rows or output.format is not Format.table:
-        emit(rows, COLUMNS, document, format=output.format, out=output.out)
-    if output.format is Format.table:
+    if rows or output.kind is not Format.table:
+        emit(rows, COLUMNS, document, format=output.kind, out=output.out, delimiter=output.delimiter)
+    if output.kind is Format.table:
         note(f"{many(waiting, 'record')} waiting, {len(aside)} put aside.", output.quiet)
 
 

@@ -24,8 +24,8 @@ def engagement(
     margin: Annotated[
         float, typer.Option(help="A lift within ± this share is equivalent.", min=0, max=1, metavar="SHARE")
     ] = 0.05,
-    force: Annotated[
-        bool, typer.Option("--force", help="Verdicts even where the groups may not be comparable.")
+    anyway: Annotated[
+        bool, typer.Option("--anyway", help="Verdicts even where the groups may not be comparable.")
     ] = False,
     aa: Annotated[
         int | None,
@@ -55,5 +55,5 @@ def engagement(
     named = tuple(name.strip() for each in primary or () for name in each.split(",")) or DEFAULT_PRIMARY
     with reading(scope) as sessions:
         by = grouping(sessions, by, output)
-        report = Engagement(by=by, control=control, primary=named, margin=margin, force=force, seed=seed)
+        report = Engagement(by=by, control=control, primary=named, margin=margin, force=anyway, seed=seed)
         show("engagement", sessions, sessions.run(report), output, DRAWING, by=by)

@@ -64,7 +64,7 @@ def test_every_format_holds_the_same_table(source: str, name: str) -> None:
         for column in typed.columns:
             ours, theirs = typed[column], other[column]
             if column in ("selected_text", "text", "prompt", "answer"):  # CSV guards spreadsheets
-                theirs = theirs.str.replace(r"^'(?=[=+@-])", "", regex=True)
+                theirs = theirs.str.replace(r"^'(?=\s*[=+@-])", "", regex=True)
             same = (ours == theirs) | (ours.isna() & theirs.isna())
             assert same.all(), column
 

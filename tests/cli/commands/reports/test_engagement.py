@@ -133,7 +133,7 @@ def test_the_split_is_checked_against_the_configured_weights(source: str) -> Non
     skewed = found("--source", source)
     assert [warning["code"] for warning in skewed["warnings"]] == ["srm"]
     assert {each["verdict"] for metric in skewed["metrics"] for each in metric["comparisons"]} == {None}
-    forced = found("--source", source, "--force")
+    forced = found("--source", source, "--anyway")
     assert "better" in {each["verdict"] for metric in forced["metrics"] for each in metric["comparisons"]}
 
 
