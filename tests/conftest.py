@@ -17,6 +17,7 @@ from llmtrack.store.database import embedded
 from llmtrack.store.database.sessions import Store
 from tests.quick import MONGOMOCK, SERVER, is_quick
 
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # tests start hundreds of commands: none compiles all again
 QUICK, QUICK_EXAMPLES = "quick", 20  # hypothesis invents as many where a test does not say how many
 TEST_MONGODB_URI = os.environ.get("LLMTRACK_TEST_MONGODB_URI")
 

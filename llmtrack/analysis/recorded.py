@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from llmtrack.analysis.result import Note
 from llmtrack.session.recorded import ENDED, NUMBERED, PAGE, SILENT
 from llmtrack.session.schema import (
     ACTIVITY,
@@ -21,6 +20,9 @@ from llmtrack.session.schema import (
     SELECTION,
     VISIBILITY,
 )
+
+if TYPE_CHECKING:
+    from llmtrack.analysis.result import Note
 
 Kinds = frozenset[str]
 Elsewhere = Callable[[Kinds, Kinds], Kinds]  # the kinds seen, the kinds looked for → the kinds of the whole source
@@ -82,6 +84,8 @@ def without_untold(columns: Mapping[str, Any], recorded: Kinds) -> dict[str, Any
 
 def note(missing: Iterable[str]) -> list[Note]:
     """What to say of numbers that are missing because nothing of their kind was ever recorded."""
+    from llmtrack.analysis.result import Note  # it brings the statistics, which a list of sessions does without
+
     names = ", ".join(missing)
     text = f"Not recorded in this source, and so missing, not 0: {names}."
     return [Note("not_recorded", text)] if names else []

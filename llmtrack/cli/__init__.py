@@ -14,7 +14,7 @@ from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
 
 from llmtrack.cli.drawing.text import line, safe
-from llmtrack.cli.helping import WIDEST, Explained
+from llmtrack.cli.helping import WIDEST, Explained, checked_when_given
 from llmtrack.errors import LlmtrackError
 from llmtrack.version import __version__
 
@@ -78,6 +78,9 @@ class _Lazy(TyperCommand):
 
 
 class _Commands(TyperGroup):
+    def get_params(self, ctx: Any) -> list[Any]:
+        return [checked_when_given(param) for param in super().get_params(ctx)]
+
     def list_commands(self, ctx: Any) -> list[str]:
         return list(COMMANDS)
 

@@ -18,6 +18,7 @@ from llmtrack.session.schema import (
     SELECTION,
     VISIBILITY,
 )
+from llmtrack.session.values import distinct
 
 NUMBERED: Final = "n of events"
 ENDED: Final = "end_time"
@@ -28,7 +29,7 @@ USUAL: Final = frozenset({PROMPT, MODEL_RESPONSE, SCROLL, CLICK, SELECTION, COPY
 
 def kinds(batch: Batch) -> frozenset[str]:
     """The types of the events in a batch, and NUMBERED, ENDED, SILENT where that is so of any of its sessions."""
-    codes = np.unique(batch.type_codes)
+    codes = distinct(batch.type_codes)
     found = {batch.types[code] for code in codes.tolist()}
     if np.isfinite(batch.n).any():
         found.add(NUMBERED)

@@ -16,6 +16,11 @@ Floats = npt.NDArray[np.float64]
 Objects = npt.NDArray[np.object_]
 
 
+def distinct(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """The values, each once, in order. Without an index numpy imports masked arrays: slow to start."""
+    return np.unique(values, return_index=True)[0]
+
+
 def number(value: Any) -> float:
     """A number of any shape as float; NaN when it is none, or not finite.
 

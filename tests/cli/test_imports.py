@@ -15,7 +15,9 @@ from llmtrack.cli import COMMANDS
 from llmtrack.sample import sessions
 from tests.cli.commands.reports.reading import as_jsonl
 
-HEAVY = ("flask", "granian", "openai", "pandas", "pyarrow", "scipy", "textual")
+HEAVY = (
+    "flask", "granian", "numpy.ma", "openai", "pandas", "pyarrow", "pydantic", "scipy", "textual",
+)  # fmt: skip
 SCRIPT = f"""
 import json, sys
 from llmtrack.cli import main
@@ -25,20 +27,21 @@ finally:
     print(json.dumps(sorted(set({HEAVY}) & set(sys.modules))), file=sys.stderr)
 """
 READ, STORE = ["--source", "sessions.jsonl"], ["--database", "URI"]
+TABLES = ["numpy.ma", "pandas", "pyarrow", "scipy"]
 RUNS: dict[str, tuple[list[str], list[str]]] = {  # words, and what is imported at most
     "sessions": (["sessions", *READ], []),
     "replay": (["replay", "last", *READ], []),
     "import": (["import", "sessions.jsonl", "--dry-run", "--to", "URI"], []),
     "forget": (["forget", "nobody", "--dry-run", *STORE], ["pyarrow"]),
-    "archive": (["archive", "--older-than", "90d", "--to", "archive", "--dry-run", *STORE], ["pyarrow"]),
+    "archive": (["archive", "--older-than", "90d", "--to", "archive", "--dry-run", *STORE], ["pyarrow", "pydantic"]),
     "doctor": (["doctor", "--url", "http://127.0.0.1:9"], []),
-    "funnel": (["funnel", *READ], ["pandas", "pyarrow", "scipy"]),
-    "engagement": (["engagement", *READ], ["pandas", "pyarrow", "scipy"]),
-    "queries": (["queries", *READ], ["pandas", "pyarrow", "scipy"]),
-    "dropoff": (["dropoff", *READ], ["pandas", "pyarrow", "scipy"]),
-    "chats": (["chats", *READ], ["pandas", "pyarrow", "scipy"]),
-    "health": (["health", *READ], ["pandas", "pyarrow", "scipy"]),
-    "export": (["export", "sessions", *READ], ["pandas", "pyarrow", "scipy"]),
+    "funnel": (["funnel", *READ], TABLES),
+    "engagement": (["engagement", *READ], TABLES),
+    "queries": (["queries", *READ], TABLES),
+    "dropoff": (["dropoff", *READ], TABLES),
+    "chats": (["chats", *READ], TABLES),
+    "health": (["health", *READ], TABLES),
+    "export": (["export", "sessions", *READ], ["pydantic", *TABLES]),
 }
 
 

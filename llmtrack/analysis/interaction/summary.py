@@ -16,7 +16,7 @@ from llmtrack.session.cleaning.answers import LATENCY
 from llmtrack.session.cleaning.batch import Bools, Ints
 from llmtrack.session.cleaning.clean import Cleaned
 from llmtrack.session.schema import CLICK, COPY, SCROLL
-from llmtrack.session.values import Floats, Objects
+from llmtrack.session.values import Floats, Objects, distinct
 
 FIELDS: Final = (*events.FIELDS, "scrollY", "page_height", "target")
 TEXT_FIELDS: Final = (*FIELDS, "text", "selected_text")
@@ -98,7 +98,7 @@ def _counts(found: Evidence) -> dict[str, Any]:
     rows, count = found.rows, len(found.cleaned)
     said = rows.prompt | rows.response
     most = int(rows.chat.max(initial=-1)) + 2  # chats in all, and none
-    spoken = np.unique(rows.session[said] * most + rows.chat[said] + 1) // most
+    spoken = distinct(rows.session[said] * most + rows.chat[said] + 1) // most
     latency = rows.field(LATENCY)
     known = rows.answer & ~np.isnan(latency)
     return {
@@ -200,7 +200,7 @@ def _from_texts(found: Evidence) -> dict[str, Any]:
     rows, taken, silences, count = found.rows, found.taken, found.gaps, len(found.cleaned)
     long_ms = total(rows.session[silences.row], silences.active_long_ms(_words(rows)), count)
     return {
-        "selections": np.bincount(rows.session[np.unique(taken.row[~taken.copy])], minlength=count),
+        "selections": np.bincount(rows.session[distinct(taken.row[~taken.copy])], minlength=count),
         "active_long_s": long_ms / 1000,
         "copies_without_answer": np.bincount(rows.session[lost_copies(rows, taken)], minlength=count),
     }

@@ -32,7 +32,7 @@ from llmtrack.session.recorded import kinds
 from llmtrack.session.rules import PLAIN, Rules
 from llmtrack.session.schema import CHAT, SILENT_AFTER_S
 from llmtrack.session.tally import Broken
-from llmtrack.session.values import Floats
+from llmtrack.session.values import Floats, distinct
 
 OPEN_MS: Final = SILENT_AFTER_S * 1000
 BREATH_MS: Final = 1_000  # clocks of one visit differ by this at least: no repair worth a word
@@ -191,7 +191,7 @@ def clean(batch: Batch, now: datetime, rules: Rules = PLAIN) -> Cleaned:
         data,
         dict(excluded),
         dict(repaired),
-        recorded=kinds(batch).union(events.types[code] for code in np.unique(events.codes).tolist()),
+        recorded=kinds(batch).union(events.types[code] for code in distinct(events.codes).tolist()),
     )
     found = replace(found, noticed=noticed(found))
     return divide(found, np.asarray(batch.sessions["is_chat"], dtype=bool), rules)
