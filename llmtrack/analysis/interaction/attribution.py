@@ -52,7 +52,8 @@ def counted(taken: Taken, rows: int) -> tuple[Ints, Ints]:
 
 def lost_copies(rows: Rows, taken: Taken) -> Ints:
     """The copies that belong to no answer, as rows."""
-    return np.setdiff1d(np.flatnonzero(rows.kind(COPY)), taken.row[taken.answer >= 0])
+    copies = np.flatnonzero(rows.kind(COPY))
+    return copies[~np.isin(copies, taken.row[taken.answer >= 0])]
 
 
 def _copied_selections(rows: Rows) -> Bools:
