@@ -228,9 +228,7 @@ def _notes(pooled: pd.DataFrame, prior: Prior, by: str | None) -> list[Note]:
     if by == "thumbs":
         return [Note("ranked_by_thumbs", "No answer was copied or selected from: prompts are ranked by thumbs.")]
     if count < FEW_RESPONSES:
-        return [
-            Note("few_responses", f"Under {FEW_RESPONSES} responses ({count}): how much prompts differ is a guess.")
-        ]
+        return [Note("few_responses", f"Under {FEW_RESPONSES} answers ({count}): how much prompts differ is a guess.")]
     if prior.trials > int(pooled["users"].sum()) / 2:
         text = "Nothing shows that prompts differ in how often their answers are used: the order is chance."
         return [Note("no_difference", text)]

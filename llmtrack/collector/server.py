@@ -33,7 +33,7 @@ def run(
 
     `quiet` leaves the lines of requests out of the log.
 
-    Raises UsageError when the address is taken, or would open all visits to others, StoreUnavailable when there is no
+    Raises UsageError when the address is taken, or would open all sessions to others, StoreUnavailable when there is no
     embedded server. A database of MONGODB_URI may come later: until then the spool takes what arrives.
     """
     from granian import Granian

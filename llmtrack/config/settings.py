@@ -19,7 +19,7 @@ from llmtrack.session.pseudonym import MIN_KEY, pseudonym
 from llmtrack.session.rules import Rules
 from llmtrack.session.schema import SILENT_AFTER_S
 
-TOKEN_AGE_S = 48 * 3600  # a visit of a day, whose last events the tracker may keep for another
+TOKEN_AGE_S = 48 * 3600  # a session of a day, whose last events the tracker may keep for another
 LogFormat = Literal["human", "json"]
 DEMO = "demo"  # the provider that answers from a small built-in text, without any key
 
@@ -101,7 +101,7 @@ class Settings(Section, frozen=True, kw_only=True):
 
     mongodb_uri: Secret | None = None
     database: str | None = None  # database; default: the URI's, else llm_experiment
-    collection: Name = "sessions"  # the collection that holds the visits
+    collection: Name = "sessions"  # the collection that holds the sessions
     chats_collection: Name = "chats"  # the collection that holds saved chats
     data_dir: Path = field(default_factory=lambda: _data_dir())
     embedded_linger_s: NotNegative = 60  # the embedded server outlives its last user

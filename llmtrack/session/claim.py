@@ -1,4 +1,4 @@
-"""What somebody shows of a session, and whether that opens it: the one rule for whoever writes to a visit.
+"""What somebody shows of a session, and whether that opens it: the one rule for whoever writes to a session.
 
 A claim goes with every write to the database, also through the spool: who cannot be checked while the database is away
 is checked when the write arrives there.

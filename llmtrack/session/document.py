@@ -12,7 +12,7 @@ from llmtrack.session.times import epoch_ms, raw_ms, refusal
 Document = dict[str, Any]
 SHORTEST_ID: Final = 12  # characters of a session_id that are shown at least
 UNKNOWN: Final = "unknown"  # a group, a device or a user that nobody wrote down
-BOT: Final = "bot"  # the device of a visit that nobody made: a crawler, a monitor
+BOT: Final = "bot"  # the device of a session that nobody made: a crawler, a monitor
 
 
 class Head(NamedTuple):

@@ -88,7 +88,7 @@ def _key(key: str) -> str:
 
 
 def plausible(t: float, now_ms: int) -> bool:
-    """Whether a stamp can be a moment of a visit: not before 2020, nor more than a day ahead of the server's clock.
+    """Whether a stamp can be a moment of a session: not before 2020, nor more than a day ahead of the server's clock.
 
     Clocks and zones that are merely wrong pass: readers move a session's clock as a whole.
     """

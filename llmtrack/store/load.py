@@ -159,7 +159,7 @@ def _content(raw: bytes) -> dict[str, Any]:
 
 
 def _goes_on(before: Document, after: Document) -> bool:
-    """Whether `after` is the same visit later on: the same start, and every event of `before` among its own."""
+    """Whether `after` is the same session later on: the same start, and every event of `before` among its own."""
     old, new = before.get("events") or [], after.get("events") or []
     if not isinstance(old, list) or not isinstance(new, list):
         return False

@@ -60,13 +60,13 @@ def _words(rows: Rows, message: Bools) -> Floats:
 
 
 def whole_chats(pieces: pd.DataFrame, who: People) -> pd.DataFrame:
-    """A row a chat of the people who count: user_id, row (the user row of its first visit), visits, and its numbers."""
+    """A row a chat of the people who count: user_id, row (the user row of its first session), visits, and numbers."""
     row = who.rows_of(pieces["session"].to_numpy(dtype=np.int64))
     pieces, row = pieces[row >= 0], row[row >= 0]
     users = who.sessions["user_id"].reindex(pieces["session"]).to_numpy()
     nameless = pieces["chat"].isna()
     chat = pieces["chat"].where(~nameless, "")
-    alone = pieces["session"].where(nameless, -1)  # what no chat is named for is a chat of its visit
+    alone = pieces["session"].where(nameless, -1)  # what no chat is named for is a chat of its session
     pieces = pieces.assign(user_id=users, row=row, chat=chat, alone=alone, wordless=pieces["words"].isna())
     pieces = pieces.sort_values(["first_t", "session"])
     found = pieces.groupby(["user_id", "chat", "alone"], sort=True).agg(

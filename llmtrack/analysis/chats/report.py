@@ -1,4 +1,4 @@
-"""How long chats are, over all visits that continue them."""
+"""How long chats are, over all sessions that continue them."""
 
 from __future__ import annotations
 

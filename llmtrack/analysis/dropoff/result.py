@@ -10,10 +10,10 @@ from llmtrack.analysis.result import Comparison, Pair, Result
 
 
 class Turn(NamedTuple):
-    """One turn of the visits of a group.
+    """One turn of the sessions of a group.
 
     reached = went_on + left + open. idle: went idle before the next prompt or the end. hazard: left as a share of
-    those whose turn is over. remaining: share of the visits with a prompt that go on past this turn (Kaplan-Meier).
+    those whose turn is over. remaining: share of the sessions with a prompt that go on past this turn (Kaplan-Meier).
     Going idle is None where the source never records it.
     """
 
@@ -30,7 +30,7 @@ class Turn(NamedTuple):
 
 
 class Group(NamedTuple):
-    """A group: its visits, and over all turns that are over the share after which the person left, or was idle.
+    """A group: its sessions, and over all turns that are over the share after which the person left, or was idle.
 
     `answers` of these turns, `partial` ones of them, and the share of each kind after which the person left.
     """
@@ -54,7 +54,7 @@ class Group(NamedTuple):
 
 
 class Exit(NamedTuple):
-    """How many visits of a group ended for this reason, the first that fits (docs/numbers.md).
+    """How many sessions of a group ended for this reason, the first that fits (docs/numbers.md).
 
     None for a reason that the source cannot tell from others, as it never records what tells it.
     """

@@ -40,7 +40,7 @@ class Check(NamedTuple):
 
 
 class Seen(NamedTuple):
-    """A group: its visits and users, visits that are open, events per visit; first and last seen in epoch ms."""
+    """A group: its sessions and users, sessions that are open, events per session; first and last seen in epoch ms."""
 
     group: str
     sessions: int

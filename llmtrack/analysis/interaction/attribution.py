@@ -76,7 +76,7 @@ def _copied_selections(rows: Rows) -> Bools:
 
 
 def of_turn(rows: Rows, at: Ints) -> Ints:
-    """The latest response before it of the event's turn_id; -1 where it lies in another visit."""
+    """The latest response before it of the event's turn_id; -1 where it lies in another session."""
     turn, session = rows.field("turn_id"), rows.session
     known: dict[tuple[int, str], list[int]] = {}
     for answer in np.flatnonzero(rows.response & given(turn)).tolist():

@@ -71,7 +71,7 @@ def silences(found: Evidence) -> list[Silence | None]:
 
 
 def last_silence(visit: Visit, duration_s: float | None) -> Silence | None:
-    """What the silence between the last event and the end of the visit was."""
+    """What the silence between the last event and the end of the session was."""
     if duration_s is None or not visit.events:
         return None
     return _told(Evidence(visit.cleaned)).silence(len(visit.events) - 1, duration_s)
@@ -120,7 +120,7 @@ def position(when: str, events: Sequence[Event], *, after_s: float = -math.inf) 
     """Seconds since the start that a person means by `when`.
 
     A time ("12.5", "90s", "2m", "1:30", "1:02:03"), the 14th event ("#14"), an event type ("prompt": the first one at
-    or after `after_s`), or the second of its type ("prompt#2"). Raises LlmtrackError naming what the visit has.
+    or after `after_s`), or the second of its type ("prompt#2"). Raises LlmtrackError naming what the session has.
     """
     when = when.strip()
     if (seconds := _time(when)) is not None:

@@ -100,7 +100,7 @@ class Access:
         """What the chat page says with each question: that it was served to this user.
 
         The first two tabs of a browser that opens them at once get a user each, and one cookie in the end. It opens
-        nothing but the log of the user's own visits.
+        nothing but the log of the user's own sessions.
         """
         return self._pages.sign(user_id).decode()
 
@@ -166,7 +166,7 @@ class Access:
 
         A start is repeated when its answer was lost, when the token expired, and when the server lost the session.
         Whoever only knows the id must get no token that opens it. The cookie cannot tell them apart, as most pages are
-        of another site than the collector; so the tracker makes up a secret with each visit, keeps it beside the
+        of another site than the collector; so the tracker makes up a secret with each session, keeps it beside the
         unsent events and sends it with every start, and the session keeps its hash. A simple client sends none: then
         its session's id is the secret.
         """
@@ -185,7 +185,7 @@ class Access:
     def may_log(self, request: Request, session_id: str | None, token: str | None) -> Claim:
         """What the request shows to log a chat turn: its user's cookie, a session's token, the ingest key, the id.
 
-        The token may also be that of the page on which the visit takes place.
+        The token may also be that of the page on which the session takes place.
         """
         if self.is_writer(request):
             return Claim(anything=True)

@@ -129,7 +129,7 @@ def _header(name: str, kind: Any) -> str:
 
 
 def _session(session_id: str) -> str:
-    """The chat of a call that names none: a visit is one chat."""
+    """The chat of a call that names none: a session is one chat."""
     return session_id if is_session_id(session_id) else ""
 
 
@@ -140,7 +140,7 @@ def _retry() -> int:
 
 
 def _group(settings: Settings, record: Record, body: CompletionBody) -> Group:
-    """The group of the visit. Without a visit: the one that `model` names, or `user` is assigned to, or the first."""
+    """The group of the session. Without one: that that `model` names, or `user` is assigned to, or the first."""
     groups = settings.experiments[settings.experiment or ""].groups
     if not record.owner:
         for group in groups:

@@ -1,4 +1,4 @@
-"""Which turn of a visit a call of /v1/chat/completions belongs to."""
+"""Which turn of a session a call of /v1/chat/completions belongs to."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Part(NamedTuple):
 
 
 class Continued:
-    """Knows the calls that passed this worker; what passed another is looked up in the visit."""
+    """Knows the calls that passed this worker; what passed another is looked up in the session."""
 
     def __init__(self, store: PrivateStore) -> None:
         self._store = store
@@ -38,7 +38,7 @@ class Continued:
         return Part(turn_id, self.turns.begin(key, turn_id, question, attempt=retry + 1))
 
     def _stored(self, session_id: str, chat: str, question: Question) -> str:
-        """The id of the last turn of the visit's chat that called these tools, or asked the same; empty if none did."""
+        """The id of the last turn of the chat that called these tools, or asked the same; empty if none did."""
         try:
             document = self._store.find(session_id) or {}
         except LlmtrackError:

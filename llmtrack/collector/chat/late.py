@@ -1,6 +1,6 @@
-"""Turns of visits whose own start is still on its way: kept for a minute, and logged when it has arrived.
+"""Turns of sessions whose own start is still on its way: kept for a minute, and logged when it has arrived.
 
-A page asks its first question as soon as somebody clicks; the start of its visit may take seconds on a slow line, and
+A page asks its first question as soon as somebody clicks; the start of its session may take seconds on a slow line, and
 may arrive at another worker.
 """
 
@@ -20,14 +20,14 @@ log = logging.getLogger("llmtrack")
 
 
 class Waiting(Protocol):
-    """A record whose visit has not started yet."""
+    """A record whose session has not started yet."""
 
     def arrived(self) -> bool:
         """Whether it has by now; then what waited is logged. Never raises."""
 
 
 class Late:
-    """Looks for the visits in a thread of its own, while there is something to look for."""
+    """Looks for the sessions in a thread of its own, while there is something to look for."""
 
     def __init__(self, kept_s: float = KEPT_S, look_every_s: float = LOOK_EVERY_S) -> None:
         self._kept_s, self._look_every_s = kept_s, look_every_s
@@ -36,7 +36,7 @@ class Late:
         self._thread: threading.Thread | None = None
 
     def keep(self, record: Waiting) -> None:
-        """Log the record when its visit starts, if that is soon."""
+        """Log the record when its session starts, if that is soon."""
         with self._lock:
             self._waiting.append((time.monotonic() + self._kept_s, record))
             if self._thread is None:

@@ -60,7 +60,7 @@ def chat_routes(
         claim = access.may_log(request, body.trackingSessionId, body.token)
         record = Record(store, chats, user_id, body.sessionId, body.trackingSessionId, claim, late=late)
         if is_new and claim.speaks.opens(record.owner):
-            known = record.owner.get("user_id")  # a caller without cookies: the visit tells whose chat it is
+            known = record.owner.get("user_id")  # a caller without cookies: the session tells whose chat it is
             user_id, is_new = (str(known), False) if known else (user_id, is_new)
             record.user_id = user_id
         writing = writings.get(user_id, body.sessionId, body.turn_id)

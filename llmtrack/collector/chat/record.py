@@ -1,4 +1,4 @@
-"""What a turn leaves in the database: events of the visit, and a turn of the saved chat."""
+"""What a turn leaves in the database: events of the session, and a turn of the saved chat."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ class Logged(NamedTuple):
 class Record:
     """Logs and saves one turn. The answer matters more than its record: what fails here becomes a notice.
 
-    `owner` is whom the visit belongs to, `tracked` whether the turn is logged, `notice` says why not. Without
-    `chats` the turn is logged only. `named_by` is what names the visit, for the notice that it is missing. `user_id`
+    `owner` is whom the session belongs to, `tracked` whether the turn is logged, `notice` says why not. Without
+    `chats` the turn is logged only. `named_by` is what names the session, for the notice that it is missing. `user_id`
     is whose chat it is.
     """
 
@@ -52,7 +52,7 @@ class Record:
         self._session_id = well_formed(session_id) if session_id else ""
         self._named_by = named_by
         self._saved = True
-        self._unlogged: list[Logged] = []  # of a visit whose own start may still be on its way
+        self._unlogged: list[Logged] = []  # of a session whose own start may still be on its way
         self._untracked = ""
         self.notices: list[str] = []
         self.owner: Document = {}
@@ -122,7 +122,7 @@ class Record:
         return True
 
     def end(self, turn_id: str, t: int, response: Document, answer: Document) -> None:
-        """Log the response and save the answer. A visit that was not known at the prompt may have started since."""
+        """Log the response and save the answer. A session that was not known at the prompt may have started since."""
         if self._unlogged:
             self._find_owner()
         self._log(MODEL_RESPONSE, t, {**response, "turn_id": turn_id})
@@ -136,7 +136,7 @@ class Record:
                 self._not_saved(error)
 
     def arrived(self) -> bool:
-        """See Late: whether the visit has started by now."""
+        """See Late: whether the session has started by now."""
         with suppress(LlmtrackError):
             self._find_owner()
         if self.owner:

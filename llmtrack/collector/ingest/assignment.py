@@ -23,9 +23,9 @@ def assign(experiment_id: str, groups: list[Group], user_id: str) -> Group:
 
 
 def group_for(settings: Settings, owner: Mapping[str, Any], user_id: str) -> tuple[Group, str | None]:
-    """The group of a visit, else the one that its user, or the one who asks, is assigned to; and a notice.
+    """The group of a session, else the one that its user, or the one who asks, is assigned to; and a notice.
 
-    `owner` holds what the visit's document says of itself: user_id, model_group, experiment_id, or nothing.
+    `owner` holds what the session's document says of itself: user_id, model_group, experiment_id, or nothing.
     """
     known = {key: value for key, value in owner.items() if isinstance(value, str)}
     experiment = known.get("experiment_id", "")

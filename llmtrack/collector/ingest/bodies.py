@@ -107,7 +107,7 @@ TurnId = Annotated[str, Field(pattern=r"^[0-9A-Za-z_-]{8,64}$")]
 
 
 class QueryBody(Body):
-    """POST /query. `sessionId` is the chat, `trackingSessionId` the visit.
+    """POST /query. `sessionId` is the chat, `trackingSessionId` the session.
 
     `turn_id` names the question: the same one again is the same turn, answered again. `regenerate` wishes another
     answer to it. `edits` names the turn in whose place a new question stands.

@@ -1,4 +1,4 @@
-"""What a browser says about itself: device, browser, system; and which visits are no person's."""
+"""What a browser says about itself: device, browser, system; and which sessions are no person's."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MAX_USER_AGENT = 1000
 
 
 def environment(sent: Mapping[str, Any], user_agent: str) -> dict[str, Any]:
-    """What the visit ran on: what the tracker says, with device, browser and os read from the User-Agent header."""
+    """What the session ran on: what the tracker says, with device, browser and os read from the User-Agent header."""
     known: dict[str, Any] = model.storable(dict(sent))
     viewport = known.get("viewport")
     if not isinstance(viewport, dict) or not all(isinstance(viewport.get(k), int | float) for k in ("width", "height")):

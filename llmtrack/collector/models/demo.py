@@ -29,7 +29,7 @@ _TOPICS: tuple[tuple[str, str], ...] = (  # the words that choose a text, and th
 - text you select or copy from an answer
 - when you go idle and when you come back
 
-What you type into a field is never read before you send it. One visit is one document:
+What you type into a field is never read before you send it. One session is one document:
 
 | event | what it holds |
 |---|---|

@@ -67,7 +67,7 @@ class _Request:
         REQUEST_ID.reset(self._token)
 
     def done(self) -> None:
-        """Count it and write its line. The route is its template: a path may name a visit, and so a user."""
+        """Count it and write its line. The route is its template: a path may name a session, and so a user."""
         seconds = time.perf_counter() - self._began
         route = self._environ.get(ROUTE, "")
         method = self._environ["REQUEST_METHOD"] if route else ""  # else it is whatever somebody made up

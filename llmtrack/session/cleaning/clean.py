@@ -35,7 +35,7 @@ from llmtrack.session.tally import Broken
 from llmtrack.session.values import Floats, distinct
 
 OPEN_MS: Final = SILENT_AFTER_S * 1000
-BREATH_MS: Final = 1_000  # clocks of one visit differ by this at least: no repair worth a word
+BREATH_MS: Final = 1_000  # clocks of one session differ by this at least: no repair worth a word
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _NAMES: Final = ("session_id", "user_id", "model_group", "experiment_id")
@@ -222,7 +222,7 @@ def _ended(
 ) -> tuple[Floats, Bools, Bools, Bools]:
     """The end of each session, whether it is an estimate, whether the session is open, and whether its end was none.
 
-    An end before later events is none: a reload or a change of the model wrote it, and the visit went on.
+    An end before later events is none: a reload or a change of the model wrote it, and the session went on.
     """
     _, last_t = first_and_last(events.t, events.session, events.sessions)
     active = np.asarray(sessions["last_activity_ms"], dtype=np.float64)

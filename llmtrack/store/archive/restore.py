@@ -121,7 +121,7 @@ def _put(store: Store, chunk: list[Row], done: Restored, overwrite: bool, dry_ru
 def _put_large(store: Store, parts: list[Any], done: Restored, overwrite: bool, dry_run: bool, step: Step) -> None:
     """Put back a session of several documents; one of which some are there, and equal, is completed.
 
-    Later documents are those of a visit that came back since: they stay, and go on after what is put back.
+    Later documents are those of a session that came back since: they stay, and go on after what is put back.
     """
     session_id, last = parts[0]["session_id"], part_of(dict(parts[-1]))
     archived = {_key(part["_id"]): part.raw for part in parts}

@@ -1,4 +1,4 @@
-"""One session in several documents: MongoDB holds 16 MB a document, a very long visit needs more.
+"""One session in several documents: MongoDB holds 16 MB a document, a very long session needs more.
 
 The first document is like any other. When it is full it is closed (`ended_by` says "continued") and never changes
 again; the session goes on in a document of the same session_id with `part` 1, then 2, … Readers see one session.

@@ -1,4 +1,4 @@
-"""Chats that applications keep, message by message, as visits: what is known of them, and nothing more."""
+"""Chats that applications keep, message by message, as sessions: what is known of them, and nothing more."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from llmtrack.store.sources.documents import Found, Unreadable
 
 PERSON: Final = "person"
 MODEL: Final = "model"
-GAP_S: Final = 30 * 60  # a pause this long begins another visit
+GAP_S: Final = 30 * 60  # a pause this long begins another session
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -41,7 +41,7 @@ Items = Iterable[Found | Unreadable]
 
 
 def converted(items: Items, messages: Messages, gap_s: float = GAP_S) -> Iterator[Found | Unreadable]:
-    """The visits in these documents. All of them are read first: a person's messages lie anywhere."""
+    """The sessions in these documents. All of them are read first: a person's messages lie anywhere."""
     gathered: list[Message] = []
     for item in items:
         if isinstance(item, Unreadable):

@@ -58,7 +58,7 @@ def import_(
 ) -> None:
     """Load session documents into the store: JSONL, JSON arrays, mongoexport's JSON, mongodump's BSON, gzipped or not.
 
-    Each session is stored once, as it is. One that is there already is completed where the visit has gone on since, and
+    Each session is stored once, as it is. One that is there already is completed where it has gone on since, and
     else left alone. Exits with 3 when some documents could not be read (they are named with line or byte), with 1 when
     none could.
 

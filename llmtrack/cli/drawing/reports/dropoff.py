@@ -59,7 +59,8 @@ COLUMNS = {
         Column("median_s", "median", duration, right=True), Column("p75_s", "p75", duration, right=True),
     ),
     Table.latency: (
-        _GROUP, _count("from_ms", "from ms"), _count("below_ms", "below ms"), _count("responses"), _count("left"),
+        _GROUP, _count("from_ms", "from ms"), _count("below_ms", "below ms"),
+        _count("responses", "answers"), _count("left"),
         _share("left_share", "left"), _share("left_share_lo", "from"), _share("left_share_hi", "to"),
     ),
 }  # fmt: skip

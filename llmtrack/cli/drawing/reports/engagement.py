@@ -112,9 +112,15 @@ def _part(exploratory: bool) -> Text:
 def _heading(metric: MetricResult) -> Text:
     from rich.text import Text
 
-    units = {"share": _share(metric), "s": "time per session", "px": "pixels", "ms": "of all responses"}
+    units = {
+        "share": _share(metric),
+        "s": "time per session",
+        "px": "pixels",
+        "ms": "of all answers",
+        "per response": "per answer",
+    }
     if metric.metric == "first_action_s":
-        units["s"] = "median time after a response"
+        units["s"] = "median time after an answer"
     cut = ""
     if metric.winsorised_at is not None:
         cut = f"; capped at {amount(metric.winsorised_at, metric.unit)}"

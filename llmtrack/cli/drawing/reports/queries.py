@@ -27,7 +27,7 @@ COLUMNS = (
     Column("score_lo", "from", percent, right=True),
     Column("score_hi", "to", percent, right=True),
     Column("rate", "used", percent, right=True),
-    Column("responses", "responses", "{:,}".format, right=True),
+    Column("responses", "answers", "{:,}".format, right=True),
     Column("users", "users", "{:,}".format, right=True),
     Column("used", "times used", "{:,}".format, right=True),
     Column("copied", "copied", "{:,}".format, right=True),
@@ -45,7 +45,7 @@ def lines(found: QueriesResult, width: int) -> Iterator[Text]:
     from rich.text import Text
 
     yield Text.assemble(
-        ("Queries", "bold"), f": {many(found.prompts, 'different prompt')}, {many(found.responses, 'response')}"
+        ("Queries", "bold"), f": {many(found.prompts, 'different prompt')}, {many(found.responses, 'answer')}"
     )
     yield from cautions(found.warnings)
     yield from cleaning(found.excluded, found.repaired)
@@ -55,7 +55,7 @@ def lines(found: QueriesResult, width: int) -> Iterator[Text]:
     columns = [
         Cell("prompt", right=False),
         Cell("score", style="bold"),
-        *map(Cell, ("95 %", "used" if used else "thumbs up", "responses", "users")),
+        *map(Cell, ("95 %", "used" if used else "thumbs up", "answers", "users")),
         *((Cell("copied", optional=1), Cell("selected", optional=2)) if used else (Cell("rated"),)),
         Cell("latency", optional=3),
     ]
@@ -81,7 +81,7 @@ def lines(found: QueriesResult, width: int) -> Iterator[Text]:
     yield Text()
     usual = f"{percent(found.prior.mean)}, as if each prompt had {_count(found.prior.trials)} usual users besides"
     if used:
-        yield Text("used: responses with a copy or a selection; latency: median", "dim")
+        yield Text("used: answers with a copy or a selection; latency: median", "dim")
     what = "users who used an answer" if used else "of the users who gave a thumb, those who gave it up"
     yield Text(f"score: {what}, drawn towards the usual {usual}", "dim")
     if len(found.rows) < found.prompts:

@@ -1,4 +1,4 @@
-"""The LLM Platform: visits in `sessions`, and in its newest version prompts and answers in `queries`.
+"""The LLM Platform: sessions in `sessions`, and in its newest version prompts and answers in `queries`.
 
 Older versions keep the texts in `sessions` and in `queries`: a turn that a session holds is not told again.
 """
