@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -13,8 +14,9 @@ import numpy as np
 from llmtrack.config import Settings, load_settings
 from llmtrack.errors import UsageError
 from llmtrack.session import moments
-from llmtrack.session.cleaning.batch import without_bots
-from llmtrack.session.cleaning.clean import Cleaned, clean, needed, only
+from llmtrack.session.cleaning.batch import Batch, of_sessions, without_bots
+from llmtrack.session.cleaning.clean import Cleaned, clean, clocks_of, needed, only
+from llmtrack.session.cleaning.clocks import Told
 from llmtrack.session.cleaning.visits import document_of
 from llmtrack.session.document import UNKNOWN
 from llmtrack.session.ids import name
@@ -146,17 +148,34 @@ class Sessions:
         What could not be read is told with the last one.
         """
         waiting: Cleaned | None = None
-        for batch in self.source.batches(self._stored, needed(fields, self.settings.rules)):
+        for batch, bots, told in self._batches(needed(fields, self.settings.rules)):
             if waiting is not None:
                 yield waiting
-            bots = 0
-            if not self.filters.with_bots:
-                batch, bots = without_bots(batch)
-            waiting = self._wanted(clean(batch, self.now, self.settings.rules))
+            waiting = self._wanted(clean(batch, self.now, self.settings.rules, told))
             if bots:
                 waiting = replace(waiting, excluded={**waiting.excluded, "bots": bots})
         if waiting is not None:
             yield replace(waiting, unreadable=self.source.unreadable)
+
+    def _batches(self, fields: Iterable[str] | None) -> Iterator[tuple[Batch, int, Told]]:
+        """The batches, how many bots were left out of each, and what is known of the clocks of its days.
+
+        Sessions that cannot tell how their clocks are off come last, when all others have told.
+        """
+        told: Told = Counter()
+        waiting: list[Batch] = []
+        for batch in self.source.batches(self._stored, fields):
+            bots = 0
+            if not self.filters.with_bots:
+                batch, bots = without_bots(batch)
+            clocks = clocks_of(batch)
+            told.update(clocks.told())
+            if clocks.unsure.any():
+                waiting.append(replace(of_sessions(batch, clocks.unsure), broken=Counter()))
+                batch = of_sessions(batch, ~clocks.unsure)
+            yield batch, bots, Counter()
+        for batch in waiting:
+            yield batch, 0, told
 
     @property
     def _stored(self) -> Filters:

@@ -70,9 +70,12 @@ def without_bots(batch: Batch) -> tuple[Batch, int]:
     """The batch without the sessions of bots; how many they were."""
     people = np.array([device != BOT for device in batch.sessions["device"]], dtype=bool)
     bots = int(len(people) - people.sum())
-    if not bots:
-        return batch, 0
-    of_people = select(batch, np.repeat(people, batch.counts))
-    of_people.counts = of_people.counts[people]
-    of_people.sessions = {key: np.asarray(values)[people].tolist() for key, values in batch.sessions.items()}
-    return of_people, bots
+    return (of_sessions(batch, people), bots) if bots else (batch, 0)
+
+
+def of_sessions(batch: Batch, which: Bools) -> Batch:
+    """The batch with those sessions only that `which` says."""
+    found = select(batch, np.repeat(which, batch.counts))
+    found.counts = found.counts[which]
+    found.sessions = {key: np.asarray(values)[which].tolist() for key, values in batch.sessions.items()}
+    return found

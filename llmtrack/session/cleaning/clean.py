@@ -19,7 +19,7 @@ import numpy as np
 from llmtrack.errors import LlmtrackError
 from llmtrack.session.cleaning.answers import mend
 from llmtrack.session.cleaning.batch import DATA, Batch, Bools, Ints
-from llmtrack.session.cleaning.clocks import NEAR_MS, align, start_offset
+from llmtrack.session.cleaning.clocks import NEAR_MS, Clocks, Told, align, start_offset, survey
 from llmtrack.session.cleaning.columns import Columns, of_kind
 from llmtrack.session.cleaning.events import Events
 from llmtrack.session.cleaning.notices import noticed
@@ -118,8 +118,16 @@ def needed(fields: Iterable[str] | None, rules: Rules = PLAIN) -> tuple[str, ...
     return None if fields is None else tuple(dict.fromkeys((*fields, *_ORDER, *more)))
 
 
-def clean(batch: Batch, now: datetime, rules: Rules = PLAIN) -> Cleaned:
-    """The sessions of one batch, cleaned. `now` (aware) decides which sessions are open."""
+def clocks_of(batch: Batch) -> Clocks:
+    """What the sessions of a batch tell of their clocks."""
+    return survey(Events.of(batch), np.array(batch.sessions["start_ms"]))
+
+
+def clean(batch: Batch, now: datetime, rules: Rules = PLAIN, told: Told | None = None) -> Cleaned:
+    """The sessions of one batch, cleaned. `now` (aware) decides which sessions are open.
+
+    `told`: what all sessions tell of the clocks of their days (`clocks_of`); without it those of the batch do.
+    """
     excluded, repaired = Counter(batch.broken), Counter[str]()
     events, sessions = Events.of(batch), len(batch.counts)
     start, end = np.array(batch.sessions["start_ms"]), np.array(batch.sessions["end_ms"])
@@ -128,7 +136,7 @@ def clean(batch: Batch, now: datetime, rules: Rules = PLAIN) -> Cleaned:
     duplicates = np.bincount(events.session[again], minlength=sessions)
     if again.any():
         events.take(~again)
-    ahead, counts = align(events, start)
+    ahead, counts = align(events, start, told)
     repaired.update(counts)
     inversions = sort(events)
 

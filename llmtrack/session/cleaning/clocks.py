@@ -13,7 +13,7 @@ import numpy as np
 
 from llmtrack.session.cleaning.batch import Bools, Ints
 from llmtrack.session.cleaning.events import SENDING, SERVER, Events
-from llmtrack.session.schema import PROMPT
+from llmtrack.session.schema import CLICK, PROMPT
 from llmtrack.session.values import Floats
 
 NEAR_MS: Final = 5 * 60 * 1000  # clocks this close agree
@@ -42,20 +42,72 @@ class Span(NamedTuple):
         return (self.first <= moment + NEAR_MS) & (self.last >= moment - NEAR_MS)
 
 
-def align(events: Events, start: Floats) -> tuple[Floats, Counter[str]]:
+Told = Counter[tuple[float, float]]  # sessions by their day and by how much a clock was ahead
+
+
+class Clocks(NamedTuple):
+    """The two clocks of each session.
+
+    `ahead`: by how much that of the writer who is off was ahead (ms; 0: not at all, or unknown). `unsure`: nothing in
+    the session tells, though the writers lie apart. `known`: it told. `browser_is_off`: that writer is the page.
+    """
+
+    ahead: Floats
+    unsure: Bools
+    known: Bools
+    browser_is_off: Bools
+    mover: Span
+    other: Span
+    start: Floats
+
+    @property
+    def days(self) -> Floats:
+        """The day of each session."""
+        return np.floor(np.where(np.isnan(self.start), 0, self.start) / _DAY_MS)
+
+    def told(self) -> Told:
+        """What sessions tell of their days."""
+        days = self.days
+        return Counter(zip(days[self.known].tolist(), self.ahead[self.known].tolist(), strict=True))
+
+    def settled(self, told: Told) -> Floats:
+        """`ahead`, where a session is unsure that of most others of its day, if its events then fit."""
+        ahead, days = self.ahead.copy(), self.days
+        for row in np.flatnonzero(self.unsure).tolist():
+            votes = {ms: count for (day, ms), count in told.items() if day == days[row]}
+            usual = min(votes, key=lambda ms: (-votes[ms], abs(ms), ms), default=0.0)
+            begins = self.mover.first[row] - usual
+            latest = np.fmax(self.other.last[row], self.start[row]) + 6 * NEAR_MS
+            if usual and self.start[row] - NEAR_MS <= begins <= latest:
+                ahead[row] = usual
+        return ahead
+
+
+def survey(events: Events, start: Floats) -> Clocks:
+    """What the sessions themselves tell of their clocks. `start`: epoch ms of each, NaN where it is unknown."""
+    server = events.kind(*SERVER)
+    of_server, of_browser = _span(events, server), _span(events, ~server)
+    browser_is_off = of_server.near(start) & ~of_browser.near(start) & of_browser.some
+    mover, other = _chosen(browser_is_off, of_browser, of_server), _chosen(browser_is_off, of_server, of_browser)
+    apart = mover.some & other.some & ((mover.first > other.last + NEAR_MS) | (mover.last < other.first - NEAR_MS))
+    alone = mover.some & ~other.some & ~mover.near(start) & ~np.isnan(start)
+    ahead, known = _own(events, server, start, apart, mover, other)
+    return Clocks(ahead, (apart | alone) & ~known, known, browser_is_off, mover, other, start)
+
+
+def align(events: Events, start: Floats, told: Told | None = None) -> tuple[Floats, Counter[str]]:
     """Move the events of one writer where two clocks disagree.
 
     Per session by how much that clock was ahead (ms; 0: not at all), and what was moved, reason → sessions.
-    `start`: epoch ms of each session, NaN where it is unknown.
+    `start`: epoch ms of each session, NaN where it is unknown. `told`: what all sessions of the store tell of their
+    days; without it these sessions do.
     """
     server = events.kind(*SERVER)
     if not server.any():
         return np.zeros(events.sessions), Counter()
-    of_server, of_browser = _span(events, server), _span(events, ~server)
-    browser_is_off = of_server.near(start) & ~of_browser.near(start) & of_browser.some
-    mover, other = _chosen(browser_is_off, of_browser, of_server), _chosen(browser_is_off, of_server, of_browser)
-    ahead = _hours(events, server, start, mover, other)
-    wrong = np.where(browser_is_off[events.session], ~server, server)
+    clocks = survey(events, start)
+    ahead = clocks.settled(clocks.told() if told is None else told)
+    wrong = np.where(clocks.browser_is_off[events.session], ~server, server)
     counts = Counter(f"clock_moved_{hours:+g}h" for hours in (ahead[ahead != 0] / 3_600_000).tolist())
     if ahead.any():
         events.t = np.where(wrong, events.t - ahead[events.session], events.t)
@@ -77,14 +129,12 @@ def _chosen(which: Bools, one: Span, other: Span) -> Span:
     return Span(np.where(which, one.first, other.first), np.where(which, one.last, other.last))
 
 
-def _hours(events: Events, server: Bools, start: Floats, mover: Span, other: Span) -> Floats:
-    """By how much the clock of each session's `mover` was ahead of the other writer's and of the start."""
-    ahead = np.zeros(events.sessions)
-    apart = mover.some & other.some & ((mover.first > other.last + NEAR_MS) | (mover.last < other.first - NEAR_MS))
-    alone = mover.some & ~other.some & ~mover.near(start) & ~np.isnan(start)
-    if not (apart | alone).any():
-        return ahead
-    known, began, of_server = np.zeros(events.sessions, dtype=bool), other.near(start), _span(events, server)
+def _own(events: Events, server: Bools, start: Floats, apart: Bools, mover: Span, other: Span) -> tuple[Floats, Bools]:
+    """By how much the clock of each session's `mover` was ahead of the other writer's and of the start; where known."""
+    ahead, known = np.zeros(events.sessions), np.zeros(events.sessions, dtype=bool)
+    if not apart.any():
+        return ahead, known
+    began, of_server = other.near(start), _span(events, server)
     for row in np.flatnonzero(apart).tolist():
         earliest = min(start[row], other.first[row]) if began[row] else other.first[row]
         least = max(mover.first[row] - other.last[row] - _LEAD_MS, mover.last[row] - other.last[row] - _ANSWER_MS)
@@ -93,13 +143,7 @@ def _hours(events: Events, server: Bools, start: Floats, mover: Span, other: Spa
             found = _best(events, server, row, found, 1 if mover.first[row] == of_server.first[row] else -1)
         if len(found) == 1:
             ahead[row], known[row] = found[0], True
-    days = np.floor(np.where(np.isnan(start), 0, start) / _DAY_MS)
-    for row in np.flatnonzero((apart | alone) & ~known).tolist():  # what the store's other sessions of that day say
-        usual = Counter(ahead[known & (days == days[row])].tolist()).most_common(1)
-        begins = mover.first[row] - (usual[0][0] if usual else 0)
-        if usual and start[row] - NEAR_MS <= begins <= np.fmax(other.last[row], start[row]) + 6 * NEAR_MS:
-            ahead[row] = usual[0][0]
-    return ahead
+    return ahead, known
 
 
 def _multiples(least: float, most: float) -> list[float]:
@@ -124,16 +168,37 @@ def _best(events: Events, server: Bools, session: int, candidates: list[float], 
 
 
 def _seconds(events: Events, server: Bools) -> Floats:
-    """By how much the server's clock was ahead where all prompts follow, or precede, their sending by the same time."""
+    """By how much the server's clock was ahead where all prompts follow, or precede, their sending by the same time.
+
+    Sent is what a key says, or else a click; surely what bears the turn_id of a prompt.
+    """
     ahead = np.zeros(events.sessions)
-    sending, prompt = events.kind(*SENDING), events.kind(PROMPT)
-    several = np.bincount(events.session[prompt], minlength=events.sessions) > 1
-    several &= np.bincount(events.session[sending], minlength=events.sessions) > 1
-    for row in np.flatnonzero(several).tolist():
+    prompt, key, click = events.kind(PROMPT), events.kind(*SENDING), events.kind(CLICK)
+    prompts, keys, clicks = (np.bincount(events.session[m], minlength=events.sessions) for m in (prompt, key, click))
+    named = _named(events, prompt, key | click)
+    several = ((prompts > 1) & (keys > 1)) | ((prompts > 2) & (keys == 0) & (clicks > 2))
+    for row in np.flatnonzero(several | (np.bincount(events.session[named[:, 0]], minlength=len(ahead)) > 0)).tolist():
+        pairs = named[events.session[named[:, 0]] == row]
+        if len(pairs):
+            ahead[row] = _steady((events.t[pairs[:, 0]] - events.t[pairs[:, 1]])[:, None])
+            continue
         mine = slice(*np.searchsorted(events.session, [row, row + 1]))
-        sent, prompts = np.sort(events.t[mine][sending[mine]]), events.t[mine][prompt[mine]]
-        ahead[row] = _steady(prompts[:, None] - sent[None, :])
+        sending = key if keys[row] else click
+        sent, asked = np.sort(events.t[mine][sending[mine]]), events.t[mine][prompt[mine]]
+        ahead[row] = _steady(asked[:, None] - sent[None, :])
     return ahead
+
+
+def _named(events: Events, prompt: Bools, sending: Bools) -> Ints:
+    """Pairs of a prompt and what sent it, as places, that bear the same turn_id."""
+    turns = events.field("turn_id") if sending.any() and prompt.any() else None
+    if turns is None:
+        return np.empty((0, 2), dtype=np.int64)
+    session = events.session
+    sent = {(session[row], turns[row]): row for row in np.flatnonzero(sending).tolist() if turns[row] is not None}
+    rows = np.flatnonzero(prompt).tolist() if sent else []
+    found = [(row, sent[session[row], turns[row]]) for row in rows if (session[row], turns[row]) in sent]
+    return np.array(found, dtype=np.int64).reshape(-1, 2)
 
 
 def _steady(delays: Floats) -> float:

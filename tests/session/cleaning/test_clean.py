@@ -231,3 +231,35 @@ def test_a_failure_stored_as_an_answer_is_one_where_a_pattern_says_so(whole: boo
     assert Interaction(found).turns()["answer"].tolist() == [None, "Errors are human."]
     assert document["events"][1]["data"] == {"text": "Error generating response: 500"}, "the document stays as it was"
     assert np.isnan(told["latency_p50_ms"]).all()
+
+
+@pytest.mark.parametrize("ids", [True, False])
+def test_clicks_that_sent_prompts_show_a_clock_that_is_seconds_off(ids: bool) -> None:
+    talk = []
+    for number, at_s in enumerate((5, 20, 42)):
+        turn = {"turn_id": f"t{number}"} if ids else {}
+        talk += [event(at_s, "click", **turn), event(at_s + 0.2, "prompt", text="q", **turn)]
+        talk += [event(at_s + 3, "model_response", text="a", **turn), event(at_s + 6 + number, "scroll")]
+    document = session(*(talk[:4] if ids else talk), end_time=None)  # by its turn_id one click is enough
+    true, found = (one(each, NOW) for each in (document, moved(document, -7000, *SERVER)))
+    assert numbers(found) == pytest.approx({**numbers(true), "inversions": numbers(found)["inversions"]})
+    assert repaired(found)["clock_moved_seconds"] == 1
+    assert "clock_moved_seconds" not in repaired(true)
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    hours=st.sampled_from([-8, 0, 4, 5.5]),
+    end_s=st.one_of(st.none(), st.floats(0, 39)),
+    marks=st.lists(
+        st.sampled_from(["**{}**", "*{}*", "`{}`", "[{}](https://example.org)", "{}"]), min_size=2, max_size=2
+    ),
+)
+def test_clocks_ends_and_markdown_change_no_number(hours: float, end_s: float | None, marks: list[str]) -> None:
+    four, days = (mark.format(word) for mark, word in zip(marks, ("Four", "days"), strict=True))
+    talk = [each if each["type"] != "model_response" else event(each["t"] / 1000 - START / 1000, "model_response",
+            text=f"{four} {days}.") for each in TALK]  # fmt: skip
+    plain = session(*(TALK[i] if i != 8 else event(24, "model_response", text="Four days.") for i in range(len(TALK))))
+    written = moved(session(*talk, end_time=None if end_s is None else START + end_s * 1000), hours * HOUR, *SERVER)
+    true = numbers(one({**plain, "end_time": None}, NOW))
+    assert numbers(one(written, NOW)) == pytest.approx(true, abs=1e-3)
