@@ -238,7 +238,7 @@ def test_clicks_that_sent_prompts_show_a_clock_that_is_seconds_off(ids: bool) ->
     talk = []
     for number, at_s in enumerate((5, 20, 42)):
         turn = {"turn_id": f"t{number}"} if ids else {}
-        talk += [event(at_s, "click", **turn), event(at_s + 0.2, "prompt", text="q", **turn)]
+        talk += [event(at_s, "click", **turn), event(at_s, "prompt", text="q", **turn)]
         talk += [event(at_s + 3, "model_response", text="a", **turn), event(at_s + 6 + number, "scroll")]
     document = session(*(talk[:4] if ids else talk), end_time=None)  # by its turn_id one click is enough
     true, found = (one(each, NOW) for each in (document, moved(document, -7000, *SERVER)))
