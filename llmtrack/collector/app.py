@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import os
+import signal
 import threading
 import time
 
@@ -133,14 +135,23 @@ def start_sweeper(settings: Settings, store: Store, metrics: Metrics) -> threadi
 
 
 def start_reviver(settings: Settings) -> None:
-    """While this process lives, the embedded server does: one that was killed with its keeper is started anew."""
+    """While this process lives, the embedded server does: one that was killed with its keeper is started anew.
+
+    One that comes back elsewhere, as its port was taken meanwhile, is found by a new worker: this one ends.
+    """
     from llmtrack.store.database import embedded
+
+    at = embedded.port(settings.data_dir)
 
     def revive() -> None:
         while True:
             time.sleep(REVIVE_EVERY_S)
             try:
                 embedded.revive(settings.data_dir, settings.embedded_linger_s)
+                if embedded.port(settings.data_dir) not in (at, None):
+                    log.warning("the embedded server has moved to another port: this worker makes room for a new one")
+                    os.kill(os.getpid(), signal.SIGTERM)
+                    return
             except LlmtrackError as error:
                 log.warning("the embedded server cannot be started: %s", error.message)
 

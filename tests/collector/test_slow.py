@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import socket
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -15,6 +16,8 @@ from pathlib import Path
 import pytest
 
 from llmtrack.collector.access.connections import MOST, Connection, connections, surplus
+from llmtrack.collector.app import start_reviver
+from llmtrack.config import Settings
 from llmtrack.store.database.sessions import Store
 from tests.collector.conftest import Answer, Browser, wait_until
 from tests.collector.model_server import running
@@ -136,6 +139,36 @@ def test_workers_whose_parent_was_killed_end_by_themselves(tmp_path: Path, mongo
         os.kill(server.process.pid, signal.SIGKILL)
         server.process.wait()
         wait_until(lambda: all(ended(pid) for pid in workers), 15)
+
+
+def test_an_embedded_server_that_was_killed_with_its_keeper_comes_back_while_the_collector_runs(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    with serving(tmp_path, LLMTRACK_DATA_DIR=str(data), LLMTRACK_EMBEDDED_LINGER_S="5") as server:
+        before = json.loads((data / "embedded.json").read_text())
+        for pid in (before["keeper"], before["pid"]):
+            os.kill(pid, signal.SIGKILL)
+        wait_until(lambda: json.loads((data / "embedded.json").read_text())["pid"] != before["pid"], 30)
+        wait_until(lambda: ready(server.url), 30)
+
+
+def test_a_worker_whose_embedded_server_moved_makes_room_for_one_that_finds_it(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ports, ended = [1, 1, 1, 2], threading.Event()
+    monkeypatch.setattr("llmtrack.collector.app.REVIVE_EVERY_S", 0.01)
+    monkeypatch.setattr("llmtrack.store.database.embedded.revive", lambda data_dir, linger_s: None)
+    monkeypatch.setattr("llmtrack.store.database.embedded.port", lambda data_dir: ports.pop(0))
+    monkeypatch.setattr("llmtrack.collector.app.os.kill", lambda pid, number: ended.set())
+    start_reviver(settings)
+    assert ended.wait(10)
+    assert ports == []
+
+
+def ready(url: str) -> bool:
+    try:
+        return Browser(url).get("/readyz").status == 200
+    except (OSError, http.client.HTTPException):
+        return False
 
 
 def cmdline(pid: str) -> str:

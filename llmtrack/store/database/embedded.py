@@ -74,6 +74,12 @@ def ensure(data_dir: Path, linger_s: float = 60) -> str:
         ) from None
 
 
+def port(data_dir: Path) -> int | None:
+    """Where the server answers, or did last; None where there never was one."""
+    state = _read_state(data_dir)
+    return int(state["port"]) if state else None
+
+
 def revive(data_dir: Path, linger_s: float) -> None:
     """Start a keeper if there is none: both were killed, the server and who would start it anew. Does not wait for it.
 

@@ -87,13 +87,20 @@ class Drain:
             now = time.monotonic()
             if now - reported > REPORT_S:
                 self._flush()
-                self.spool.told_pace(stored / (now - began), max(0, self.spool.depth - len(self._held)))
+                self._tell(stored, began)
                 reported = now
             if stopped() or now - began > PASS_S:
                 break
         self._flush()
+        if stored:
+            self._tell(stored, began)
         if refused and not stored:
             raise StoreUnavailable("The database takes nothing.")
+
+    def _tell(self, stored: int, began: float) -> None:
+        """Let everybody know how fast it goes, and that it goes at all. What is held is not waited for."""
+        per_s = stored / max(time.monotonic() - began, 0.001)
+        self.spool.told_pace(per_s, max(0, self.spool.depth - len(self._held)))
 
     def _due(self) -> Iterator[str]:
         """The sessions of which something waits, the one that has waited longest first, without those that are held."""

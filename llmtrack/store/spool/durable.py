@@ -154,7 +154,8 @@ class DurableStore:
                 if self._away:
                     with within(self._after_s):
                         self.store.probe()
-                    self._away = False
+                    # what was refused before is the better probe: a write from the spool, of this process or another
+                    self._away = self.spool.depth > 0 and self.spool.behind_s is None
                 if self.drain():
                     continue
                 with self._lock:  # whoever puts something in from now on starts the next one

@@ -113,7 +113,7 @@ def test_slow_senders_hold_only_places_of_senders(server: Serving, model: ModelS
 
 
 def test_a_stop_lets_an_answer_and_a_batch_in_flight_finish(server: Serving, model: ModelServer, store: Store) -> None:
-    model.delay_s = 0.15
+    model.delay_s = 0.08
     session = started(server)
     sender = dribbling(server, len(body := json.dumps(batch(session)).encode()))
     connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)

@@ -107,6 +107,26 @@ def test_what_an_answering_database_refuses_waits_and_is_stored_when_it_takes_it
         durable.close()
 
 
+def test_a_database_that_refuses_the_sessions_alone_is_not_ready(
+    way: Proxy, store: Store, spool: Spool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("llmtrack.store.spool.durable.RETRY_S", 0.02)
+    with Store(way.uri) as asked:
+        durable = DurableStore(asked, spool, 5)
+        way.over_quota()
+        way.refused_in = {"sessions"}
+        visit(durable, "s", 3)
+        for _ in range(20):
+            time.sleep(0.03)
+            with pytest.raises(StoreUnavailable, match="does not take"):
+                durable.check(5)
+        way.on()
+        until(lambda: spool.depth == 0 and not durable._away)
+        durable.check(5)
+        assert numbers(store, "s") == [1, 2, 3]
+        durable.close()
+
+
 def test_one_session_that_is_refused_holds_up_no_other(store: Store, spool: Spool) -> None:
     store.sessions.create_index([("user_id", 1)], unique=True, name="somebody's own idea", sparse=True)
     store.start({"session_id": "first", "user_id": "u", "start_time": datetime.now(UTC)})
