@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 USER = "llmtrack-doctor"
 CLOCK_S = 2.0  # clocks may differ by this much
 TIMEOUT_S = 10.0
+EMBEDDED_BYTES = 200e6  # of documents; reading all of them takes eleven times as much memory (docs/reliability.md)
 SPOOL_S = 300.0  # what waits longer is told
 
 Status = Literal["ok", "warning", "failed", "skipped"]
@@ -112,6 +113,13 @@ def _reachable(kind: str, settings: Settings, store: Store) -> Check:
     store.ping()
     ms = (time.perf_counter() - began) * 1000
     count = store.sessions.estimated_document_count()
+    if settings.mongodb_uri is None and (size := store.size()) > EMBEDDED_BYTES:
+        return Check(
+            "store",
+            "warning",
+            f"{kind}, {count:,} sessions, {size / 1e6:,.0f} MB: a report may want {11 * size / 1e9:,.1f} GB of memory",
+            "Move to MongoDB: docs/reliability.md, The embedded server.",
+        )
     files = f", files in {settings.data_dir}" if settings.mongodb_uri is None else ""
     return Check("store", "ok", f"{kind}, database {store.database.name}, {count:,} sessions, {ms:.0f} ms{files}")
 

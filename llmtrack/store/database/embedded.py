@@ -86,7 +86,7 @@ def revive(data_dir: Path, linger_s: float) -> None:
     Raises StoreUnavailable when the folder cannot be used.
     """
     try:
-        with FileLock(data_dir / "embedded.lock", timeout=START_TIMEOUT_S):
+        with FileLock(data_dir / "embedded.lock", timeout=START_TIMEOUT_S, mode=0o600):
             if not _keeper_lives(data_dir):
                 _spawn_keeper(data_dir, linger_s)
                 time.sleep(1)  # until it has its lock, so that nobody starts another

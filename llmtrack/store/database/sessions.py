@@ -152,6 +152,11 @@ class Store:
         """Make room for a session's second document, once."""
         indexes.allow_parts(self.sessions)
 
+    def size(self) -> int:
+        """Bytes of all documents."""
+        with reachable():
+            return int(self.database.command("dbStats")["dataSize"])
+
     def is_embedded(self) -> bool:
         """Whether the server is the embedded one, which reads whole documents fastest."""
         return "secantusVersion" in self.client.admin.command("buildInfo")

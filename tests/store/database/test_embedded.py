@@ -20,11 +20,20 @@ from llmtrack.errors import StoreUnavailable
 from llmtrack.store.database import embedded
 from llmtrack.store.database.sessions import Store
 
-JOIN = """
-import sys
+MANY = """
+import os, sys
 from pathlib import Path
+import pymongo  # once for all of them
 from llmtrack.store.database.embedded import ensure
-print(ensure(Path(sys.argv[1]), 0.5))
+
+children = []
+for _ in range(100):
+    child = os.fork()
+    if not child:
+        os.write(1, (ensure(Path(sys.argv[1]), 2) + chr(10)).encode())
+        os._exit(0)
+    children.append(child)
+sys.exit(any(os.waitpid(child, 0)[1] for child in children))
 """
 
 
@@ -60,12 +69,10 @@ def gone(pid: int) -> bool:
         return True
 
 
-def test_starters_at_the_same_instant_end_up_with_one_server(folder: Path) -> None:
-    starters = [
-        subprocess.Popen([sys.executable, "-c", JOIN, str(folder)], stdout=subprocess.PIPE, text=True) for _ in range(4)
-    ]
-    answers = {starter.communicate(timeout=60)[0] for starter in starters}
-    assert answers == {embedded.uri(state(folder)["port"]) + "\n"}
+def test_a_hundred_that_begin_at_once_in_a_fresh_folder_end_up_with_one_server(folder: Path) -> None:
+    command = [sys.executable, "-c", MANY, str(folder)]
+    answers = subprocess.run(command, capture_output=True, text=True, timeout=200, check=True).stdout.splitlines()
+    assert answers == [embedded.uri(state(folder)["port"])] * 100
 
 
 def test_it_ends_after_its_last_user_and_keeps_the_data(folder: Path) -> None:

@@ -15,10 +15,10 @@ from flask import Flask, request
 from werkzeug.serving import make_server
 
 from llmtrack.cli import main
-from llmtrack.cli.checks.examine import _compared
+from llmtrack.cli.checks.examine import _compared, check_store
 from llmtrack.collector.app import create_app
 from llmtrack.collector.models.client import ChatClient
-from llmtrack.config import Settings
+from llmtrack.config import Settings, load_settings
 from llmtrack.store.database.sessions import Store
 
 Found = dict[str, dict[str, str]]
@@ -74,8 +74,8 @@ def test_all_is_well_with_a_running_collector_and_nothing_is_left_behind(
     code, found = examine(capsys, serve(collector) + "/")
     assert code == 0
     assert list(found) == [
-        "configuration", "group demo", "store", "store writable", "indexes", "saved chats", "clock", "collector",
-        "tracker", *WALK,
+        "configuration", "group demo", "store", "store writable", "indexes", "saved chats", "clock", "spool",
+        "collector", "tracker", *WALK,
     ]  # fmt: skip
     assert {check["status"] for check in found.values()} == {"ok"}
     assert store.sessions.count_documents({}) == 0
@@ -112,6 +112,16 @@ def test_a_store_that_does_not_answer_is_a_finding(
     code, found = examine(capsys, nobody())
     assert (code, found["store"]["status"], found["collector"]["status"]) == (1, "failed", "skipped")
     assert "MONGODB_URI" in found["store"]["advice"]
+
+
+def test_an_embedded_server_that_grew_large_is_a_warning(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    store.start({"session_id": "s", "user_id": "u"})
+    monkeypatch.setattr("llmtrack.cli.checks.examine.EMBEDDED_BYTES", 100)
+    embedded, mongodb = load_settings(mongodb_uri=None), load_settings(mongodb_uri="mongodb://db.example.org")
+    found = [next(iter(check_store(settings, store))) for settings in (embedded, mongodb)]
+    assert [check.status for check in found] == ["warning", "ok"]
+    assert "GB of memory" in found[0].finding
+    assert "MongoDB" in found[0].advice
 
 
 def test_a_configuration_that_cannot_be_read_is_a_finding(capsys: pytest.CaptureFixture[str]) -> None:
