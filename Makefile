@@ -34,7 +34,7 @@ browser:  ## Chromium, Firefox, WebKit, a screen and a terminal for the tests, f
 	  $$sudo apt-get -qq update && DEBIAN_FRONTEND=noninteractive $$sudo apt-get -qq install -y \
 	    chromium firefox-esr webkit2gtk-driver xvfb openbox xdotool tmux >/dev/null; }
 
-faults: .venv/ready  ## every fault alone and in pairs, counted exactly: 20 minutes, before a release
+faults: .venv/ready  ## every fault alone and in pairs, counted exactly: some 15 minutes, before a release
 	$(BIN)/python -m tests.faults
 
 bench: .venv/ready  ## how fast it is, beside floors and peers
