@@ -144,10 +144,10 @@ class Output:
 
     format: Annotated[
         Format | None,
-        _output(metavar="FORMAT", help="table, json, csv or markdown; default: as FILE ends, or table."),
+        _output(metavar="FORMAT", help="table, json, csv, markdown or html; default: as FILE ends, or table."),
     ] = None
     out: Annotated[
-        Path | None, _output(metavar="FILE", help="Write the result to this file: .txt, .json, .csv, .md.")
+        Path | None, _output(metavar="FILE", help="Write the result to this file: .txt, .json, .csv, .md, .html.")
     ] = None
     force: Annotated[bool, _output("--force", help="Replace FILE when it is there already.")] = False
     delimiter: Delimiter = ","
@@ -165,7 +165,8 @@ class Output:
         meant = ENDINGS.get(self.out.suffix.lower())
         if self.format is None and meant is None:
             raise UsageError(f"No format ends in {self.out.suffix!r}.", f"Endings: {', '.join(filter(None, ENDINGS))}.")
-        if self.format is not None and meant not in (None, self.format) and self.out.suffix:
+        same = self.format is not None and meant is not None and self.format.startswith(meant)  # cast3 ends in .cast
+        if self.format is not None and meant is not None and self.out.suffix and not same:
             raise UsageError(f"{str(self.out)!r} does not end in {self.format}.", "Leave --format away, or rename it.")
         check_target(self.out, self.force, sources)
 

@@ -6,7 +6,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from llmtrack.errors import UsageError
+
 if TYPE_CHECKING:
+    from llmtrack.analysis.export.redact import Redactor
     from llmtrack.cli.options import Output, Scope
     from llmtrack.config import Settings
     from llmtrack.sessions import Sessions
@@ -47,3 +50,19 @@ def open_store(settings: Settings, database: str | None) -> Store:
         store.close()
         raise
     return store
+
+
+def redactor(settings: Settings) -> Redactor:
+    """What hides texts and ids for --redact. Raises UsageError without a key."""
+    from llmtrack.analysis.export.redact import Redactor
+
+    if settings.redact_key is None or not settings.redact_key.reveal():
+        raise UsageError(
+            "--redact needs a key: LLMTRACK_REDACT_KEY is not set.",
+            "Make one and keep it: export LLMTRACK_REDACT_KEY="
+            "$(python3 -c 'import secrets; print(secrets.token_hex(32))')",
+        )
+    try:
+        return Redactor(settings.redact_key.reveal())
+    except UsageError as error:
+        raise UsageError(f"LLMTRACK_REDACT_KEY: {error.message}", error.hint) from None

@@ -53,20 +53,23 @@ def sections(help: str) -> dict[str, str]:
     return found
 
 
+def named(field: str) -> str:
+    """The option that gives a field its value."""
+    return "--session" if field == "session_id" else f"--{field.replace('_', '-')}"
+
+
 def test_shared_options_stand_under_headings_of_their_own(command: None) -> None:
     help = sections(told("toy", "--help"))
     assert "--often" in help["Options"]
     for kind, heading in ((Scope, "Which sessions"), (Output, "Output")):
         for option in fields(kind):
-            name = f"--{option.name.replace('_', '-')}"
-            names = (f"{name} ", f"{name.removesuffix('s')} ")  # sessions are given one by one
-            assert [head for head, text in help.items() if any(each in text for each in names)] == [heading]
+            assert [head for head, text in help.items() if f"{named(option.name)} " in text] == [heading]
 
 
 @pytest.mark.parametrize("name", WHOLE_SCOPE)
 def test_commands_about_sessions_take_the_whole_scope(name: str) -> None:
     which = sections(told(name, "--help"))["Which sessions"]
-    assert [each.name for each in fields(Scope) if f"--{each.name.replace('_', '-')} " not in which] == []
+    assert [each.name for each in fields(Scope) if f"{named(each.name)} " not in which] == []
 
 
 @pytest.mark.parametrize(("columns", "widest"), [("60", 60), ("80", 80), ("100", 100), ("200", 100)])

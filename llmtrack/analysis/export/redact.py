@@ -47,6 +47,10 @@ class Redactor:
                 found[column.name] = values
         return pd.DataFrame(found)
 
+    def pseudonym(self, kind: str, value: str) -> str:
+        """What stands for an id of this kind, in every table and every replay."""
+        return value if value == UNKNOWN else f"{kind}_{self._hash(kind, value)}"
+
     def _each(self, values: pd.Series, kind: str, prefix: str) -> pd.Series:
         codes, known = pd.factorize(values)
         hidden = [value if prefix and value == UNKNOWN else prefix + self._hash(kind, value) for value in known]

@@ -9,12 +9,14 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import StrEnum
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from llmtrack.cli.drawing.target import beside
 from llmtrack.cli.drawing.terminal import console
 from llmtrack.cli.drawing.text import _UNSAFE, line, safe
+from llmtrack.errors import UsageError
 from llmtrack.session.jsonable import jsonable
 
 if TYPE_CHECKING:
@@ -33,11 +35,14 @@ class Format(StrEnum):
     json = "json"
     csv = "csv"
     markdown = "markdown"
+    html = "html"
+    cast = "cast"  # of a terminal, for asciinema: version 2, which every player reads
+    cast3 = "cast3"
 
 
 ENDINGS = {  # of --out, and what they mean
     "": Format.table, ".txt": Format.table, ".json": Format.json, ".csv": Format.csv, ".md": Format.markdown,
-    ".markdown": Format.markdown,
+    ".markdown": Format.markdown, ".html": Format.html, ".htm": Format.html, ".cast": Format.cast,
 }  # fmt: skip
 
 
@@ -71,8 +76,12 @@ def emit(
         write(as_json(document) + "\n", out)
     elif format is Format.csv:
         write((BOM if out else "") + as_csv(rows, [column.key for column in columns], delimiter), out)
-    else:
+    elif format is Format.html:
+        write(as_html(rows, columns, str(document.get("command", "llmtrack"))), out)
+    elif format is Format.markdown:
         write(as_markdown(rows, columns), out)
+    else:
+        raise UsageError(f"Only a replay can be a {format}.", "Choose another --format, or another ending of --out.")
 
 
 def tell(document: Mapping[str, Any], sentence: str, output: Output) -> None:
@@ -148,6 +157,26 @@ def as_markdown(rows: Iterable[Mapping[str, Any]], columns: Sequence[Column]) ->
         *([_escaped(_shown(column, row, _lines)) for column in columns] for row in rows),
     ]
     return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
+
+
+def as_html(rows: Iterable[Mapping[str, Any]], columns: Sequence[Column], title: str) -> str:
+    """A page with one table; people's texts are escaped."""
+    from llmtrack.cli.html import page
+
+    head = "".join(f'<th scope="col">{escape(column.title)}</th>' for column in columns)
+    body = "\n".join(
+        "<tr>" + "".join(f"<td{_number(column)}>{escape(_shown(column, row))}</td>" for column in columns) + "</tr>"
+        for row in rows
+    )
+    table = f"<table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody>\n</table>"
+    return page(
+        f"llmtrack {title}",
+        f'<main>\n<h1>llmtrack {escape(title)}</h1>\n<div class="scroll" tabindex="0">\n{table}\n</div>\n</main>',
+    )
+
+
+def _number(column: Column) -> str:
+    return ' class="number"' if column.right else ""
 
 
 def _cell(value: Any) -> str:

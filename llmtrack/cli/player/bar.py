@@ -38,7 +38,7 @@ def marks(film: Film, width: int) -> list[Mark]:
         begin, end = column * length / width, (column + 1) * length / width
         first = bisect_left(film.due, begin)
         last = len(film.due) if column == width - 1 else bisect_left(film.due, end)
-        within = [_mark(film, moment) for moment in film.moments[first:last]]
+        within = [mark_of(film, moment) for moment in film.moments[first:last]]
         found.append(min(within, key=MARKS.index) if within else silent[first])
     return found
 
@@ -48,7 +48,8 @@ def place(film: Film, width: int) -> int:
     return min(width - 1, int(film.at / film.length * width)) if film.length else width - 1
 
 
-def _mark(film: Film, moment: Moment) -> Mark:
+def mark_of(film: Film, moment: Moment) -> Mark:
+    """How an event looks on the timeline."""
     if moment.event["type"] == MODEL_RESPONSE:
         return FAILED if film.sentences[moment.number - 1].failed else ANSWER
     return {PROMPT: QUESTION, COPY: COPIED}.get(moment.event["type"], OTHER)

@@ -28,6 +28,7 @@ class Manner(NamedTuple):
     begin_s: float = -inf
     end_s: float = inf
     only: frozenset[str] = frozenset()
+    cut: bool = False  # what lies before begin_s is left out, not only behind
 
 
 class Film:
@@ -41,7 +42,8 @@ class Film:
         self.visit = visit
         self.sentences = sentences
         self.whole_s = whole_s
-        self.to_s, self.idle_limit, self.pace = manner.end_s, manner.idle_limit, manner.speed
+        self.from_s, self.to_s = manner.begin_s if manner.cut else -inf, manner.end_s
+        self.idle_limit, self.pace = manner.idle_limit, manner.speed
         self.end_s = max(min(whole_s, self.to_s), 0.0)
         self.every = list(timeline.relative(visit))
         self.tail = timeline.last_silence(visit, whole_s)
@@ -56,7 +58,7 @@ class Film:
         """Show events of these types alone; it stays where it is."""
         here = self.at_s if self.index or self.at else None
         self.only = frozenset(kinds)
-        wanted = timeline.select(self.every, -inf, self.to_s, self.only) if self.only else ()
+        wanted = timeline.select(self.every, self.from_s, self.to_s, self.only) if self.only else ()
         self.moments: list[Moment] = list(timeline.cap_idle(wanted, self.idle_limit))
         self.due = list(accumulate(moment.pause_s for moment in self.moments))
         self._times = [moment.at_s for moment in self.moments]

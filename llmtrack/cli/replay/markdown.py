@@ -32,14 +32,14 @@ class Answer(Markdown):
     def __init__(self, text: str) -> None:
         super().__init__("", code_theme="ansi_dark", hyperlinks=False)
         self.markup = text
-        self.parsed = _kept(_parser().parse(text))
+        self.parsed = kept(parser().parse(text))
 
 
 @cache
-def _parser() -> MarkdownIt:
-    parser = MarkdownIt("commonmark", {"html": False}).enable(["table", "strikethrough"])
-    parser.inline.ruler.before("escape", "formula", _formula)
-    return parser
+def parser() -> MarkdownIt:
+    made = MarkdownIt("commonmark", {"html": False}).enable(["table", "strikethrough"])
+    made.inline.ruler.before("escape", "formula", _formula)
+    return made
 
 
 def _formula(state: StateInline, silent: bool) -> bool:
@@ -53,7 +53,7 @@ def _formula(state: StateInline, silent: bool) -> bool:
     return True
 
 
-def _kept(tokens: Sequence[Token]) -> list[Token]:
+def kept(tokens: Sequence[Token]) -> list[Token]:
     """The tokens with what rich would join, drop or move made into text."""
     for token in tokens:
         if token.type == "image":
@@ -63,5 +63,5 @@ def _kept(tokens: Sequence[Token]) -> list[Token]:
         elif token.type == "softbreak":
             token.type = "hardbreak"
         elif token.children:
-            _kept(token.children)
+            kept(token.children)
     return list(tokens)

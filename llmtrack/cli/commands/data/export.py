@@ -20,7 +20,7 @@ from llmtrack.cli.drawing.progress import progress
 from llmtrack.cli.drawing.target import beside, check_target
 from llmtrack.cli.drawing.terminal import note
 from llmtrack.cli.options import Delimiter, Quiet, Scope, shared
-from llmtrack.cli.reading import reading
+from llmtrack.cli.reading import reading, redactor
 from llmtrack.errors import UsageError
 
 if TYPE_CHECKING:
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from llmtrack.analysis.export.columns import Column
     from llmtrack.analysis.export.redact import Redactor
     from llmtrack.analysis.parts import Part
-    from llmtrack.config import Settings
     from llmtrack.session.tally import Tally
 
     Write = Callable[[pd.DataFrame], None]
@@ -88,7 +87,7 @@ def export(
         check_target(out, force, scope.source or ())
     report = Export(table=table.value, columns=tuple(column.name for column in chosen))
     with reading(scope) as sessions:
-        hidden = _redactor(sessions.settings) if redact else None
+        hidden = redactor(sessions.settings) if redact else None
         with _target(kind, out, force, hidden.columns(chosen) if hidden else chosen, delimiter) as write:
             recorded = sessions.source_records(report.looked_for)
             rows_in = partial(rows_of, table=table.value, recorded=recorded)
@@ -111,21 +110,6 @@ def _format(format: FileFormat | None, out: Path | None) -> FileFormat:
     if kind is FileFormat.parquet and out is None:
         raise UsageError("Parquet is not for a terminal or a pipe.", "Name a file with --out.")
     return kind
-
-
-def _redactor(settings: Settings) -> Redactor:
-    from llmtrack.analysis.export.redact import Redactor
-
-    if settings.redact_key is None or not settings.redact_key.reveal():
-        raise UsageError(
-            "--redact needs a key: LLMTRACK_REDACT_KEY is not set.",
-            "Make one and keep it: export LLMTRACK_REDACT_KEY="
-            "$(python3 -c 'import secrets; print(secrets.token_hex(32))')",
-        )
-    try:
-        return Redactor(settings.redact_key.reveal())
-    except UsageError as error:
-        raise UsageError(f"LLMTRACK_REDACT_KEY: {error.message}", error.hint) from None
 
 
 @contextmanager

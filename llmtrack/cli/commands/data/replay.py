@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import itertools
 import math
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from llmtrack.cli.drawing.formats import Format
+from llmtrack.cli.drawing.formats import Format, write
 from llmtrack.cli.drawing.numbers import many
 from llmtrack.cli.drawing.terminal import console, note, on_a_terminal
 from llmtrack.cli.options import Output, Scope, shared
-from llmtrack.cli.reading import reading
+from llmtrack.cli.reading import reading, redactor
 from llmtrack.errors import UsageError
 
 if TYPE_CHECKING:
@@ -41,6 +42,9 @@ def replay(
     follow: Annotated[
         bool, typer.Option("--follow", help="Go on printing while it happens, until it ends; from a database.")
     ] = False,
+    redact: Annotated[
+        bool, typer.Option("--redact", help="As html or cast: no texts, and pseudonyms for ids (LLMTRACK_REDACT_KEY).")
+    ] = False,
     from_: Annotated[
         str | None,
         typer.Option("--from", metavar="WHEN", help="Begin there: 12.5, 90s, 2m, 1:30, prompt, prompt#2 or #14."),
@@ -52,7 +56,8 @@ def replay(
 
     On a terminal a player opens: space pauses, arrows step, ? lists all keys, q leaves. With --plain it prints in real
     time with waits shortened; Ctrl-C ends it. Piped or with --out it is plain text, at once. The options under
-    "Which sessions" say which one "last" is, and what the list shows.
+    "Which sessions" say which one "last" is, and what the list shows. --format html is a page that plays by itself,
+    cast and cast3 are recordings for asciinema (versions 2 and 3).
 
     Example: llmtrack replay last --speed 4
     """
@@ -74,6 +79,13 @@ def replay(
             begun = (visit, document) if visit is not None and document is not None else None
             steer(sessions, begun, _manner(visit, speed, idle_limit, from_, to, only), scope, output.quiet)
             return
+        if output.kind in (Format.html, Format.cast, Format.cast3):
+            hide = redactor(sessions.settings).pseudonym if redact else None
+            manner = _manner(visit, speed, idle_limit, from_, to, only)._replace(cut=True)
+            write(_recorded(visit, document, manner, output.kind, hide), output.out)
+            return
+        if redact:
+            raise UsageError("--redact is for --format html and cast.", "Tables: llmtrack export turns --redact")
         if follow:
             _follow(sessions, visit, output, only)
             return
@@ -91,6 +103,22 @@ def replay(
         instant=instant,
         to_the_end=to is None,
     )
+
+
+def _recorded(
+    visit: Visit, document: dict[str, Any], manner: Manner, kind: Format, hide: Callable[[str, str], str] | None
+) -> str:
+    """The session as a file that plays elsewhere."""
+    from llmtrack.cli.replay.telling import telling
+
+    told = telling(visit, document, manner, hide)
+    if kind is Format.html:
+        from llmtrack.cli.replay.web import web
+
+        return web(told)
+    from llmtrack.cli.replay.cast import cast
+
+    return cast(told, 3 if kind is Format.cast3 else 2)
 
 
 def _follow(sessions: Sessions, visit: Visit, output: Output, only: str | None) -> None:
