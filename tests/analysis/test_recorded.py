@@ -188,3 +188,8 @@ def test_queries_rank_nothing_where_nothing_was_used() -> None:
     result = run(Queries(), [visit("1", *turn(0)), visit("2", *turn(0))])
     assert (result.ranked_by, result.rows, result.responses) == (None, [], 2)
     assert [note.code for note in result.warnings] == ["nothing_used"]
+
+
+def test_what_another_application_calls_unfinished_is_a_partial_answer() -> None:
+    events = [*turn(0, unfinished=True), *turn(10, unfinished=False), *turn(20, partial=True)]
+    assert run(Export(table="turns"), [visit("1", *events)]).to_frame()["partial"].tolist() == [True, False, True]

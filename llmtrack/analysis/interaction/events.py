@@ -30,7 +30,7 @@ HIDDEN: Final = "hidden"
 AWAY_FIELDS: Final = ("activity_state", "visibility_state")
 FIELDS: Final = (  # what tells the kinds of events apart
     *AWAY_FIELDS, "chat_session_id", "turn_id", "error", "latency_ms", "step", "tool_calls", "partial",
-    "rating", "feedback",
+    "rating", "feedback", "unfinished",
 )  # fmt: skip
 _NOTHING: Final[Any] = None  # numpy compares with it, whatever its types say
 
@@ -111,7 +111,8 @@ class Rows:
     def partial(self) -> Bools:
         """Answers that are not whole."""
         found = self.answer.copy()
-        found[found] = np.equal(self.field("partial")[found], True)
+        cut, unfinished = (np.equal(self.field(key)[found], True) for key in ("partial", "unfinished"))
+        found[found] = cut | unfinished
         return found
 
     @cached_property

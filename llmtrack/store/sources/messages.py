@@ -40,8 +40,13 @@ Messages = Callable[[Document], Iterable[Message]]
 Items = Iterable[Found | Unreadable]
 
 
-def converted(items: Items, messages: Messages, gap_s: float = GAP_S) -> Iterator[Found | Unreadable]:
-    """The sessions in these documents. All of them are read first: a person's messages lie anywhere."""
+def converted(
+    items: Items, messages: Messages, gap_s: float = GAP_S, *, alone: bool = False
+) -> Iterator[Found | Unreadable]:
+    """The sessions in these documents. All are read first, as a person's messages lie anywhere.
+
+    `alone`: each document has its own messages, all of them, and no more than one is held.
+    """
     gathered: list[Message] = []
     for item in items:
         if isinstance(item, Unreadable):
@@ -51,6 +56,9 @@ def converted(items: Items, messages: Messages, gap_s: float = GAP_S) -> Iterato
             gathered += messages(item.document)
         except (KeyError, TypeError, AttributeError, ValueError, IndexError) as error:
             yield Unreadable(item.where, f"no message as it should be: {type(error).__name__} {error}"[:200])
+        if alone:
+            yield from (Found(item.where, visit) for visit in visits(gathered, gap_s))
+            gathered = []
     for visit in visits(gathered, gap_s):
         yield Found(f"visit {visit['session_id']}", visit)
 
@@ -144,7 +152,8 @@ def text_of(content: Any) -> str:
         return content
     if isinstance(content, dict):
         kind = str(content.get("type") or "text")
-        return text_of(content.get("text") or content.get("value")) if "text" in kind else ""
+        said = first(content, "text", "value", "parts", "content", "refusal")
+        return text_of(said) if "text" in kind or kind in ("message", "refusal") else ""
     if isinstance(content, list):
         return "\n".join(filter(None, map(text_of, content)))
     return ""

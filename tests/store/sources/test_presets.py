@@ -6,6 +6,7 @@ import json
 import random
 import sqlite3
 from collections import defaultdict
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -19,8 +20,10 @@ from llmtrack.config import Settings, load_settings
 from llmtrack.errors import LlmtrackError, UsageError
 from llmtrack.session.times import epoch_ms
 from llmtrack.store.database.sessions import Store
-from llmtrack.store.sources.messages import MODEL, PERSON, Message, visits
+from llmtrack.store.sources.documents import Found
+from llmtrack.store.sources.messages import MODEL, PERSON, Message, text_of, visits
 from llmtrack.store.sources.open import open_source
+from llmtrack.store.sources.presets import PRESETS
 
 NOON = datetime(2026, 11, 2, 12, tzinfo=UTC)
 MS = round(NOON.timestamp() * 1000)
@@ -131,6 +134,42 @@ def test_from_download_to_engagement(tmp_path: Path, mongodb_uri: str, monkeypat
     said = capsys.readouterr()
     assert "LibreChat's messages" in said.err
     assert f"{counted(librechat())} sessions" in said.out
+
+
+@pytest.mark.parametrize("command", [["replay", "last", "--instant"], ["sessions"], ["export", "turns"]])
+def test_every_command_says_how_a_file_is_read(command: list[str], tmp_path: Path, capsys: Any) -> None:
+    with pytest.raises(SystemExit) as exited:
+        main([*command, "--source", written(tmp_path, librechat(4), "messages.json")])
+    assert not exited.value.code
+    assert "is read as LibreChat's messages (preset librechat)" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("content", "text"),
+    [
+        ([{"type": "output_text", "text": "a"}, {"type": "image_url", "image_url": {"url": "x"}}], "a"),
+        ({"role": "model", "parts": [{"text": "a"}, {"text": "b"}]}, "a\nb"),  # Gemini
+        ({"content_type": "text", "parts": ["a", None]}, "a"),  # ChatGPT
+        ([{"type": "text", "text": {"value": "a", "annotations": []}}], "a"),  # assistants
+        ([{"type": "refusal", "refusal": "No."}], "No."),
+        ([{"type": "reasoning", "text": "hm"}, {"type": "tool_use", "input": {"text": "x"}}, None], ""),
+        (None, ""),
+    ],
+)
+def test_the_text_of_any_content(content: Any, text: str) -> None:
+    assert text_of(content) == text
+
+
+def test_rows_of_nobody_known_are_read_one_at_a_time(settings: Settings, tmp_path: Path) -> None:
+    def rows() -> Iterator[Found]:
+        for number in range(3):
+            seen.append(number)
+            yield Found(f"line {number}", {"id": f"{number}", "conversations": [{"from": "human", "value": "Q?"}]})
+
+    seen: list[int] = []
+    first = next(PRESETS["sharegpt"].sessions(rows()))
+    assert isinstance(first, Found)
+    assert seen == [0]
 
 
 CHATGPT = {

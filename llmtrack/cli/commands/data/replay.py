@@ -72,6 +72,8 @@ def replay(
         if session == LAST:
             session = _newest(sessions) or session
         document, number = choose(sessions.source, session, sessions.filters) if session is not None else (None, 1)
+        if sessions.source.remark:
+            note(sessions.source.remark, output.quiet)
         visit = one(document, sessions.now, sessions.settings.rules, number) if document is not None else None
         if steered or visit is None or document is None:
             from llmtrack.cli.player.steer import steer

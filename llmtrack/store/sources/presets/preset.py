@@ -20,10 +20,13 @@ class Preset:
     title: str
     recognises: Callable[[Document], bool]
     messages: Messages = lambda document: ()
+    alone: bool = False  # a document holds whole chats of nobody known: no more than one is held at a time
     joined: Callable[[Items], Iterator[Found | Unreadable]] | None = None
     collections: Mapping[str, Mapping[str, Any] | None] | None = None
     chats: bool = False
 
     def sessions(self, items: Items, gap_s: float = GAP_S) -> Iterator[Found | Unreadable]:
         """The sessions in these documents."""
-        return self.joined(items) if self.joined is not None else converted(items, self.messages, gap_s)
+        return (
+            self.joined(items) if self.joined is not None else converted(items, self.messages, gap_s, alone=self.alone)
+        )

@@ -80,4 +80,5 @@ SHAREGPT = Preset(
         and {"from", "value"} <= rows[0].keys()
     ),
     messages=_sharegpt,
+    alone=True,
 )
