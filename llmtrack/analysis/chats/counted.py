@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 
 from llmtrack.analysis.chats.result import BINS, METRICS, Bin, Group, Length
-from llmtrack.analysis.experiment.inference import MIN_USERS, mean_interval
+from llmtrack.analysis.experiment.inference import MIN_USERS
 from llmtrack.analysis.experiment.users import People
 from llmtrack.analysis.result import number, pair
-from llmtrack.analysis.stats import div, quantile, winsorise
+from llmtrack.analysis.stats import div, mean_interval, quantile, winsorise
 from llmtrack.session.cleaning.batch import Bools, Ints
 from llmtrack.session.values import Floats
 
@@ -62,7 +62,7 @@ class Counted:
         return Length(
             chats=len(values),
             mean=number(arm.estimate.value),
-            ci=pair(mean_interval(arm)) if arm.users >= MIN_USERS else None,
+            ci=pair(mean_interval(arm.numerator, arm.denominator)) if arm.users >= MIN_USERS else None,
             median=number(quantile(values, 0.5)),
             p90=number(quantile(values, 0.9)),
             raw_mean=number(float(values.mean())) if len(values) else None,

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
-from llmtrack.analysis.experiment.inference import Options, compare_responses, compare_sums, response_arm, sums_arm
+from llmtrack.analysis.experiment.inference import (
+    Options,
+    Outcome,
+    compare_responses,
+    compare_sums,
+    response_arm,
+    sums_arm,
+)
 from llmtrack.analysis.experiment.measured import response_rows
 from llmtrack.analysis.experiment.metrics import answerable, session_values, user_sums
 from llmtrack.analysis.experiment.population import check, select
 from llmtrack.analysis.experiment.report import Picked, responses_of
 from llmtrack.analysis.parts import Part, merge
 from llmtrack.analysis.result import Pair, Result, number, pair
-from llmtrack.analysis.stats import div, wilson
+from llmtrack.analysis.stats import div, share_interval
 from llmtrack.session.tally import Tally
 
 if TYPE_CHECKING:
@@ -25,13 +31,19 @@ if TYPE_CHECKING:
 
 
 class Rate(NamedTuple):
-    """Of `tests` comparisons without a true difference, `significant` had an unadjusted p under alpha."""
+    """Of `tests` comparisons without a true difference, `significant` had an unadjusted p under alpha.
+
+    `ci` allows for groups of one run that share their control, and for all metrics looked at: of honest tests, one in
+    twenty looks finds any metric whose interval leaves out alpha. `why`, where there is no test: "constant" (the metric
+    never varies) or "few_users".
+    """
 
     metric: str
     tests: int
     significant: int
     rate: float | None
     ci: Pair
+    why: str | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +51,7 @@ class AA(Result):
     """The false-positive rate of every metric; an honest test has alpha inside its interval."""
 
     title: ClassVar = "A/A"
-    columns: ClassVar = ("metric", "tests", "significant", "rate", "ci_lo", "ci_hi")
+    columns: ClassVar = ("metric", "tests", "significant", "rate", "ci_lo", "ci_hi", "why")
 
     runs: int
     alpha: float
@@ -79,8 +91,8 @@ def aa(
 ) -> AA:
     """Users change groups at random `runs` times, sizes kept, and every comparison is made again.
 
-    The arguments are those of `engagement`. A comparison that allows no inference (under 30 users) is no test. Raises
-    UsageError as `engagement` does.
+    The arguments are those of `engagement`. A comparison that allows no inference (under 5 users) is no test, nor one of
+    a metric that never varies. Raises UsageError as `engagement` does.
     """
     check(by)
     population = select(sessions, by, None, None)
@@ -90,33 +102,46 @@ def aa(
         for metric in answerable(sessions)
     }
     found = response_rows(responses, arms) if responses is not None else []
-    options = Options(alpha, seed, permutations, bootstraps=0)
+    options = Options(alpha, seed, permutations, intervals=False)
     groups = [population.control, *(g for g in range(len(arms.groups)) if g != population.control)]
-    p: dict[str, list[float]] = {name: [] for name in (*sums, *(metric.name for metric, _ in found))}
+    outcomes: dict[str, list[list[Outcome]]] = {name: [] for name in (*sums, *(metric.name for metric, _ in found))}
     rng = np.random.default_rng(seed)
     for _ in range(runs):
         arm = rng.permutation(arms.arm)
         for name, users in sums.items():
             first, *others = (sums_arm(users, arm, group) for group in groups)
-            p[name] += [compare_sums(first, other, options).difference.p for other in others]
+            outcomes[name].append([compare_sums(first, other, options) for other in others])
         for metric, rows in found:
             control, *rest = (response_arm(metric, rows, arm, group, options) for group in groups)
-            p[metric.name] += [compare_responses(metric, control, other, options).difference.p for other in rest]
+            outcomes[metric.name].append([compare_responses(metric, control, other, options) for other in rest])
+    looked_at = sum(any(_tests(run) for run in each) for each in outcomes.values())
     return AA(
         runs=runs,
         alpha=alpha,
-        metrics=[_rate(name, np.array(values), alpha) for name, values in p.items()],
+        metrics=[_rate(name, each, alpha, max(1, looked_at)) for name, each in outcomes.items()],
         warnings=[],
         tally=(tally or Tally(len(sessions))).with_excluded(population.excluded),
     )
 
 
-def _rate(name: str, p: npt.NDArray[np.float64], alpha: float) -> Rate:
-    tests, significant = int((~np.isnan(p)).sum()), int((p < alpha).sum())
+def _tests(run: Sequence[Outcome]) -> list[float]:
+    """The p values of a run that a test gave."""
+    return [each.difference.p for each in run if each.method not in ("none", "constant")]
+
+
+def _rate(name: str, runs: Sequence[Sequence[Outcome]], alpha: float, looked_at: int) -> Rate:
+    p = [tested for run in runs if (tested := _tests(run))]
+    significant, tests = (np.array([count(run) for run in p], dtype=np.float64) for count in (_under(alpha), len))
+    methods = {each.method for run in runs for each in run}
     return Rate(
         metric=name,
-        tests=tests,
-        significant=significant,
-        rate=number(div(significant, tests)),
-        ci=pair(wilson(significant, tests)),
+        tests=int(tests.sum()),
+        significant=int(significant.sum()),
+        rate=number(div(float(significant.sum()), float(tests.sum()))),
+        ci=pair(share_interval(significant, tests, alpha / looked_at)),
+        why=None if len(tests) else "constant" if "constant" in methods else "few_users",
     )
+
+
+def _under(alpha: float) -> Callable[[Sequence[float]], int]:
+    return lambda p: sum(each < alpha for each in p)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from functools import partial
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -15,59 +15,62 @@ from llmtrack.analysis.stats import (
     Difference,
     Interval,
     Ratio,
-    bootstrap_km_median,
-    bootstrap_quantile,
+    Sample,
     compare,
-    compare_bootstrap,
     div,
-    km_median,
     permutation_test,
-    pseudo_observations,
-    quantile,
+    quantile_interval,
     ratio,
     share_difference,
 )
+from llmtrack.analysis.stats.permutation import Assignments, Permuted, ends
+from llmtrack.analysis.stats.quantile import of_rows, split_at
 from llmtrack.analysis.stats.ratio import NO_INTERVAL, with_zero
 
 Mask = npt.NDArray[np.bool_]
 
-# Under this many users the variance itself is a guess: numbers, no inference.
-MIN_USERS = 30
+MIN_USERS: Final = 5  # of fewer, the permutation of users can hardly reject anything: numbers, no inference
 # Under this many effective users, or so little of what varies in the smaller arm, the normal curve is not trusted.
-MIN_N_EFF = 100
-MIN_VARIED = 30
-FEW_BEYOND = 10
-FINER = 10
+MIN_N_EFF: Final = 100
+MIN_VARIED: Final = 30
+FEW_BEYOND: Final = 10
+FINER: Final = 10
+SAME: Final = Interval(0.0, 0.0)
+ROUNDS: Final = 12  # of the search for an end: to 1/4,000 of half an interval
+MOST: Final = 700.0  # of a logarithm that a float holds
+LEAST: Final = 1e-6
+ALIKE: Final = 30  # users an arm, for "all alike" to say that nothing differs: fewer may have missed what is rare
 
 
 class Options(NamedTuple):
-    """How to infer: the level, and how often to resample (0: not at all)."""
+    """How to infer: the level, how often users change arms (0: never), and whether intervals are wanted beside p."""
 
     alpha: float
     seed: int
     permutations: int
-    bootstraps: int
+    intervals: bool = True
 
 
 class SumsArm(NamedTuple):
-    """One arm of a ratio of sums; `users` counts those with something in the denominator."""
+    """One arm of a ratio of sums: a row a user with something in the denominator."""
 
     numerator: Floats
     denominator: Floats
     estimate: Ratio
-    users: int
+
+    @property
+    def users(self) -> int:
+        return self.estimate.users
 
 
 class ResponseArm(NamedTuple):
-    """One arm of a quantile over responses; `user` numbers its users from 0; no `replicates` if none were drawn."""
+    """One arm of a quantile over responses: its users, the quantile (infinite: never reached) and its interval."""
 
-    values: Floats
-    censored: Mask
-    user: Rows
+    sample: Sample
     users: int
     value: float
+    interval: Interval
     n_eff: float
-    replicates: Floats
 
 
 class Outcome(NamedTuple):
@@ -77,34 +80,53 @@ class Outcome(NamedTuple):
     method: str
 
 
-def sums_arm(sums: UserSums, arm: Rows, group: int) -> SumsArm:
+def sums(numerator: Floats, denominator: Floats) -> SumsArm:
+    """An arm of these users, one row each; who has nothing in the denominator is no user of the metric."""
+    there = denominator > 0
+    if not there.all():
+        numerator, denominator = numerator[there], denominator[there]
+    return SumsArm(numerator, denominator, ratio(numerator, denominator))
+
+
+def sums_arm(of_users: UserSums, arm: Rows, group: int) -> SumsArm:
     """The users of one group; `arm` is the group of every user row."""
-    chosen = arm[sums.row] == group
-    return _sums_arm(sums.numerator[chosen], sums.denominator[chosen])
-
-
-def mean_interval(arm: SumsArm, alpha: float = 0.05) -> Interval:
-    """The interval of an arm's ratio; not below 0 where no user's numbers are."""
-    found = arm.estimate.interval(alpha)
-    if len(arm.numerator) and arm.numerator.min() >= 0:
-        return found._replace(lo=max(0.0, found.lo)) if found.hi >= 0 else found
-    return found
+    chosen = arm[of_users.row] == group
+    return sums(of_users.numerator[chosen], of_users.denominator[chosen])
 
 
 def compare_sums(control: SumsArm, treatment: SumsArm, options: Options) -> Outcome:
     """Welch's test on the delta method; a permutation of users and its inversion where the normal curve may fail."""
     difference = compare(control.estimate, treatment.estimate, options.alpha)
     if min(control.users, treatment.users) < MIN_USERS:
-        untested = Difference(
-            difference.difference, NO_INTERVAL, difference.lift, NO_INTERVAL, math.nan, math.nan, math.nan
-        )
-        return Outcome(untested, "none")
-    if difference.difference == 0 and control.estimate.variance == treatment.estimate.variance == 0:
-        same = Interval(0.0, 0.0)  # nobody differs from anybody
-        return Outcome(difference._replace(difference_ci=same, lift_ci=same, p=1.0), "constant")
-    if options.permutations and not _is_normal(control, treatment):
-        return Outcome(_permuted(control, treatment, difference, options), "permutation")
-    return Outcome(difference, "welch")
+        return Outcome(_untested(difference), "none")
+    if _constant(control, treatment):
+        found = _same(difference, control.users, treatment.users)
+        if _never_or_always(control, treatment) and found.difference_ci != SAME:
+            found = found._replace(difference_ci=_scored(control, treatment, options.alpha))
+        return Outcome(found, "constant")
+    if not options.permutations or _is_normal(control, treatment):
+        return Outcome(difference, "welch")
+    if not options.intervals:
+        read, method = _reading(control, treatment, options)
+        return Outcome(_untested(difference)._replace(p=read(_statistic(control, treatment))), method)
+    return Outcome(_permuted(control, treatment, difference, options), "permutation")
+
+
+def _untested(difference: Difference) -> Difference:
+    nothing = {"p": math.nan, "standard_error": math.nan, "df": math.nan}
+    return difference._replace(difference_ci=NO_INTERVAL, lift_ci=NO_INTERVAL, **nothing)
+
+
+def _constant(control: SumsArm, treatment: SumsArm) -> bool:
+    """Whether no user differs from any other."""
+    same = control.estimate.value == treatment.estimate.value
+    return same and control.estimate.variance == treatment.estimate.variance == 0
+
+
+def _same(difference: Difference, *users: int) -> Difference:
+    """Of many users who are all alike: no difference; of few there is no interval."""
+    interval = SAME if min(users) >= ALIKE else NO_INTERVAL
+    return difference._replace(difference=0.0, difference_ci=interval, lift_ci=interval, p=1.0)
 
 
 def _is_normal(control: SumsArm, treatment: SumsArm) -> bool:
@@ -117,41 +139,64 @@ def _is_normal(control: SumsArm, treatment: SumsArm) -> bool:
         return False
     if not min(control.estimate.variance, treatment.estimate.variance) > 0:
         return False
-    num = np.concatenate([control.numerator, treatment.numerator])
-    den = np.concatenate([control.denominator, treatment.denominator])
+    num, den, _ = _together(control, treatment)
     squares = (num - div(float(num.sum()), float(den.sum())) * den) ** 2
     varied = div(float(squares.sum()) ** 2, float(squares @ squares))
     return varied * min(control.users, treatment.users) / (control.users + treatment.users) >= MIN_VARIED
 
 
-def _permuted(control: SumsArm, treatment: SumsArm, difference: Difference, options: Options) -> Difference:
-    test = partial(
-        permutation_test,
+def _together(control: SumsArm, treatment: SumsArm) -> tuple[Floats, Floats, Mask]:
+    """Numerators and denominators of all users, and who is the treatment's."""
+    return (
         np.concatenate([control.numerator, treatment.numerator]),
         np.concatenate([control.denominator, treatment.denominator]),
-        np.repeat([False, True], [len(control.numerator), len(treatment.numerator)]),
-        seed=options.seed,
-        alpha=options.alpha,
+        np.repeat([False, True], [control.users, treatment.users]),
     )
-    found = test(permutations=options.permutations)
+
+
+def _permuted(control: SumsArm, treatment: SumsArm, difference: Difference, options: Options) -> Difference:
+    def test(permutations: int) -> Permuted:
+        users = _together(control, treatment)
+        return permutation_test(*users, permutations=permutations, seed=options.seed, alpha=options.alpha)
+
+    found = test(options.permutations)
     if found.p * options.permutations < FEW_BEYOND:  # too few lay beyond to tell how small p is
-        found = test(permutations=FINER * options.permutations)
-    interval, lift = found.interval, difference.lift_ci
-    shares = all(
-        bool((arm.numerator >= 0).all() and (arm.numerator <= arm.denominator).all()) for arm in (control, treatment)
-    )
-    if shares and not {0.0, 1.0}.isdisjoint((control.estimate.value, treatment.estimate.value)):
+        found = test(FINER * options.permutations)
+    interval, lift = found.interval, found.lift
+    if _never_or_always(control, treatment):
         # Users of an arm that never or always does something are no measure of how it varies.
-        scored = share_difference(
-            (control.numerator, control.denominator), (treatment.numerator, treatment.denominator), options.alpha
-        )
+        scored = _scored(control, treatment, options.alpha)
         if found.p > options.alpha or not scored.lo <= 0 <= scored.hi:  # else it contradicts p
             interval = scored
+    if _shares(control, treatment):
+        interval = Interval(max(interval.lo, -1.0), min(interval.hi, 1.0))
     if found.p > options.alpha:
-        interval, lift = with_zero(interval), with_zero(lift)
-    half = (interval.hi - interval.lo) / 2
-    error = half / float(special.ndtri(1 - options.alpha / 2))
-    return difference._replace(p=found.p, difference_ci=interval, lift_ci=lift, standard_error=error, df=math.inf)
+        interval = with_zero(interval)
+    return _with(difference, found.p, interval, lift, options.alpha)
+
+
+def _shares(control: SumsArm, treatment: SumsArm) -> bool:
+    """Whether the numerators may count some of the denominators."""
+    return all(
+        bool((arm.numerator >= 0).all() and (arm.numerator <= arm.denominator).all()) for arm in (control, treatment)
+    )
+
+
+def _never_or_always(control: SumsArm, treatment: SumsArm) -> bool:
+    """Whether a share is 0 or 1 in an arm."""
+    found = {control.estimate.value, treatment.estimate.value}
+    return not found.isdisjoint({0.0, 1.0}) and _shares(control, treatment)
+
+
+def _scored(control: SumsArm, treatment: SumsArm, alpha: float) -> Interval:
+    one, two = ((arm.numerator, arm.denominator) for arm in (control, treatment))
+    return share_difference(one, two, alpha)
+
+
+def _with(difference: Difference, p: float, interval: Interval, lift: Interval, alpha: float) -> Difference:
+    """The difference with what a test without a formula found; its standard error is that of the interval."""
+    error = (interval.hi - interval.lo) / 2 / float(special.ndtri(1 - alpha / 2))
+    return difference._replace(p=p, difference_ci=interval, lift_ci=lift, standard_error=error, df=math.inf)
 
 
 class Responses(NamedTuple):
@@ -163,51 +208,108 @@ class Responses(NamedTuple):
 
 
 def response_arm(metric: ResponseMetric, responses: Responses, arm: Rows, group: int, options: Options) -> ResponseArm:
-    """The responses to one group's users; `arm` is the group of every user row. Under MIN_USERS: no replicates."""
+    """The responses to one group's users; `arm` is the group of every user row."""
     chosen = arm[responses.row] == group
-    values, censored = responses.values[chosen], responses.censored[chosen]
     _, user, rows_of = np.unique(responses.row[chosen], return_inverse=True, return_counts=True)
-    n_eff = div(float(len(values)) ** 2, float(rows_of @ rows_of))
-    resamples = options.bootstraps if len(rows_of) >= MIN_USERS else 0
-    rng = np.random.default_rng((options.seed, group))
-    replicates = np.empty(0)
-    if resamples and metric.censored:
-        replicates = bootstrap_km_median(values, censored, user, resamples=resamples, rng=rng)
-    elif resamples:
-        replicates = bootstrap_quantile(values, user, metric.q, resamples=resamples, rng=rng)
-    value = _quantile(metric, values, censored)
-    return ResponseArm(values, censored, user, len(rows_of), value, n_eff, replicates)
+    sample = Sample(responses.values[chosen], responses.censored[chosen], user)
+    enough = len(rows_of) >= MIN_USERS
+    return ResponseArm(
+        sample=sample,
+        users=len(rows_of),
+        value=of_rows(sample, metric.q),
+        interval=quantile_interval(sample, metric.q, options.alpha) if enough and options.intervals else NO_INTERVAL,
+        n_eff=div(float(len(sample.values)) ** 2, float(rows_of @ rows_of)),
+    )
 
 
 def compare_responses(
     metric: ResponseMetric, control: ResponseArm, treatment: ResponseArm, options: Options
 ) -> Outcome:
-    """Intervals from both arms' replicates; p from the shares beyond the quantile of both arms together."""
-    tested = _compare_shares(metric, control, treatment, options)
-    if tested.method == "none" or not (len(control.replicates) and len(treatment.replicates)):
-        drawn = np.empty(0), np.empty(0)
-    else:
-        drawn = control.replicates, treatment.replicates
-    p = tested.difference.p
-    found = compare_bootstrap(control.value, treatment.value, *drawn, p=p, alpha=options.alpha)
-    return Outcome(found, "bootstrap" if tested.method == "welch" else tested.method)
+    """p from the users' shares beyond the quantile of both arms together, and the differences it does not reject.
 
-
-def _compare_shares(metric: ResponseMetric, control: ResponseArm, treatment: ResponseArm, options: Options) -> Outcome:
-    values = np.concatenate([control.values, treatment.values])
-    censored = np.concatenate([control.censored, treatment.censored])
-    shares = pseudo_observations(values, censored, _quantile(metric, values, censored))
-    split = len(control.values)
-    return compare_sums(
-        _sums_arm(np.bincount(control.user, weights=shares[:split]), np.bincount(control.user)),
-        _sums_arm(np.bincount(treatment.user, weights=shares[split:]), np.bincount(treatment.user)),
-        options,
+    A difference δ is tested by taking it off the treatment's rows, a lift by taking it off their logarithms, so that p
+    and intervals agree.
+    """
+    empty = Difference(
+        treatment.value - control.value,
+        NO_INTERVAL,
+        div(treatment.value, control.value) - 1 if math.isfinite(control.value) else math.nan,
+        NO_INTERVAL,
+        math.nan,
+        math.nan,
+        math.nan,
     )
+    if min(control.users, treatment.users) < MIN_USERS:
+        return Outcome(empty, "none")
+    one, two = (sums(*each) for each in split_at(control.sample, treatment.sample, metric.q))
+    if _constant(one, two):
+        alike = control.value == treatment.value
+        return Outcome(_same(empty, one.users, two.users) if alike else empty._replace(p=1.0), "constant")
+    read, method = _reading(one, two, options)
+    p = read(_statistic(one, two))
+    if not options.intervals:
+        return Outcome(empty._replace(p=p), method)
+    interval, lift = _inverted(metric, control, treatment, read, options.alpha), NO_INTERVAL
+    if control.value > 0 and treatment.value > 0:
+        found = _inverted(metric, _on_logs(control), _on_logs(treatment), read, options.alpha)
+        lift = Interval(*(math.expm1(min(end, MOST)) for end in found))
+    return Outcome(_with(empty, p, interval, lift, options.alpha), method)
 
 
-def _sums_arm(numerator: npt.NDArray[Any], denominator: npt.NDArray[Any]) -> SumsArm:
-    return SumsArm(numerator, denominator, ratio(numerator, denominator), int(np.count_nonzero(denominator)))
+class Statistic(NamedTuple):
+    """Welch's t of two arms, and its degrees of freedom."""
+
+    t: float
+    df: float
 
 
-def _quantile(metric: ResponseMetric, values: Floats, censored: Mask) -> float:
-    return km_median(values, censored) if metric.censored else quantile(values, metric.q)
+def _statistic(control: SumsArm, treatment: SumsArm) -> Statistic:
+    found = compare(control.estimate, treatment.estimate)
+    if found.standard_error > 0:
+        return Statistic(found.difference / found.standard_error, found.df)
+    return Statistic(math.copysign(math.inf, found.difference) if found.difference else 0.0, math.inf)
+
+
+def _reading(control: SumsArm, treatment: SumsArm, options: Options) -> tuple[Callable[[Statistic], float], str]:
+    """How a statistic is read as p: by Student's curve, or by users who change arms."""
+    if not options.permutations or _is_normal(control, treatment):
+        return lambda found: 2 * float(special.stdtr(found.df, -abs(found.t))), "welch"
+    users, own = _together(control, treatment), _statistic(control, treatment).t
+    moved = Assignments(*users, permutations=options.permutations, seed=options.seed)
+    if moved.p_of(own) * options.permutations < FEW_BEYOND:
+        moved = Assignments(*users, permutations=FINER * options.permutations, seed=options.seed)
+    return lambda found: moved.p_of(found.t), "permutation"
+
+
+def _on_logs(arm: ResponseArm) -> ResponseArm:
+    """The arm as its values' logarithms."""
+    with np.errstate(divide="ignore"):  # a wait of 0 s
+        values = np.log(np.maximum(arm.sample.values, 0))
+        lo, hi = np.log(np.maximum(arm.interval, 0)).tolist()
+    logs = arm.sample._replace(values=values)
+    return arm._replace(sample=logs, value=math.log(arm.value), interval=Interval(lo, hi))
+
+
+def _inverted(
+    metric: ResponseMetric,
+    control: ResponseArm,
+    treatment: ResponseArm,
+    read: Callable[[Statistic], float],
+    alpha: float,
+) -> Interval:
+    """All δ that can be taken off the treatment's rows without the test's saying that the arms differ."""
+
+    def p(delta: float) -> float:
+        arms = split_at(control.sample, treatment.sample.moved(delta), metric.q)
+        return read(_statistic(*(sums(*each) for each in arms)))
+
+    inside = treatment.value - control.value
+    if not math.isfinite(inside):  # an arm never gets there: 0 is in or out, and nothing bounds the other end
+        sure = p(0.0) <= alpha and not math.isnan(inside)
+        edge = math.copysign(LEAST, inside)
+        return Interval(edge if sure and inside > 0 else -math.inf, edge if sure and inside < 0 else math.inf)
+    down = math.hypot(treatment.value - treatment.interval.lo, control.interval.hi - control.value)
+    up = math.hypot(treatment.interval.hi - treatment.value, control.value - control.interval.lo)
+    usual = max(abs(inside), abs(control.value) / 10, LEAST)
+    first = [step * 1.25 if math.isfinite(step) and step > 0 else usual for step in (down, up)]
+    return ends(p, inside, (first[0], first[1]), alpha, rounds=ROUNDS)

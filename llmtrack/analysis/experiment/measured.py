@@ -21,7 +21,6 @@ from llmtrack.analysis.experiment.inference import (
     SumsArm,
     compare_responses,
     compare_sums,
-    mean_interval,
     response_arm,
     sums_arm,
 )
@@ -37,7 +36,7 @@ from llmtrack.analysis.experiment.metrics import (
 from llmtrack.analysis.experiment.result import GroupValue
 from llmtrack.analysis.recorded import Kinds, told
 from llmtrack.analysis.result import number, pair
-from llmtrack.analysis.stats import div, percentile_interval, quantile, share_interval
+from llmtrack.analysis.stats import div, mean_interval, quantile, share_interval
 from llmtrack.analysis.stats.ratio import NO_INTERVAL
 
 Mask = npt.NDArray[np.bool_]
@@ -118,7 +117,8 @@ def _group_value(
     estimate = arm.estimate
     ci = NO_INTERVAL
     if arm.users >= MIN_USERS:
-        ci = share_interval(arm.numerator, arm.denominator, alpha) if metric.share else mean_interval(arm, alpha)
+        interval = share_interval if metric.share else mean_interval
+        ci = interval(arm.numerator, arm.denominator, alpha)
     return GroupValue(
         group=name,
         value=number(estimate.value),
@@ -146,12 +146,12 @@ def response_metric(metric: ResponseMetric, found: Responses, plan: Plan) -> Fou
         GroupValue(
             group=name,
             value=number(arm.value),
-            ci=pair(percentile_interval(arm.replicates, plan.options.alpha)),
-            median=number(arm.value if metric.q == 0.5 else quantile(arm.values, 0.5)),
+            ci=pair(arm.interval),
+            median=number(arm.value if metric.q == 0.5 else quantile(arm.sample.values, 0.5)),
             users=arm.users,
             sessions=None,
             numerator=None,
-            denominator=float(len(arm.values)),
+            denominator=float(len(arm.sample.values)),
             n_eff=number(arm.n_eff),
         )
         for name, arm in zip(plan.arms.groups, members, strict=True)

@@ -154,7 +154,7 @@ class SessionValues(NamedTuple):
 
 
 class UserSums(NamedTuple):
-    """The sums of SessionValues, one of each a user row that has any; `row` numbers it."""
+    """The sums of SessionValues, one of each a user row with something in the denominator; `row` numbers it."""
 
     numerator: Floats
     denominator: Floats
@@ -178,7 +178,7 @@ def session_values(metric: SessionMetric, sessions: pd.DataFrame, row: Rows) -> 
 
 def user_sums(values: SessionValues, user_rows: int) -> UserSums:
     """Sessions added up to one row a user."""
-    present = np.flatnonzero(np.bincount(values.row, minlength=user_rows))
+    present = np.flatnonzero(np.bincount(values.row, weights=values.denominator, minlength=user_rows) > 0)
 
     def add(column: Floats) -> Floats:
         return np.bincount(values.row, weights=column, minlength=user_rows)[present].astype(np.float64)

@@ -20,6 +20,7 @@ GROUPINGS = ("model_group", "experiment_id", "device", "browser", "os", *MODELS,
 MAX_PRIMARY = 3
 # Kohavi, Tang & Xu (2020): a true mismatch shows far below this, chance seldom.
 SRM_P = 0.001
+MOST = 0.5  # of a group's sessions
 # What the readers of documents write where a text is missing.
 UNKNOWN = "unknown"
 
@@ -148,6 +149,7 @@ def notes(population: Population, by: str, weights: Mapping[str, float] | None) 
     if shared:
         text = f"{shared} users count in more than one group; the intervals take the groups as independent."
         warnings.append(Note("overlapping_users", text))
+    warnings += _dominated_notes(population)
     small = [f"{name} ({count})" for name, count in users.items() if count < MIN_USERS]
     if small and len(users) > 1:
         text = f"Under {MIN_USERS} users in {', '.join(small)}: numbers, but no inference."
@@ -209,6 +211,20 @@ def _pooled_notes(sessions: pd.DataFrame) -> list[Note]:
     experiments = sessions["experiment_id"].nunique()
     text = f"{experiments} experiments are pooled: no verdicts; choose one with --experiment."
     return [Note("several_experiments", text)] if experiments > 1 else []
+
+
+def _dominated_notes(population: Population) -> list[Note]:
+    """Groups of which one user has most of the sessions."""
+    found = population.arms
+    sessions = np.bincount(found.row, minlength=len(found.arm))
+    told = []
+    for number, name in enumerate(found.groups):
+        mine = sessions[found.arm == number]
+        share = mine.max() / mine.sum()
+        if len(mine) >= MIN_USERS and share >= MOST:
+            told.append(f"one user has {share:.0%} of the sessions of {name}")
+    text = "; ".join(told)
+    return [Note("dominated", f"{text[0].upper()}{text[1:]}: its numbers hang on that user.")] if told else []
 
 
 def _missing(column: pd.Series) -> pd.Series:

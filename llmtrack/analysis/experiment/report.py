@@ -118,7 +118,6 @@ def engagement(
     seed: int = 0,
     force: bool = False,
     permutations: int = 2000,
-    bootstraps: int = 500,
     responses: pd.DataFrame | None = None,
     tally: Tally | None = None,
     one_group: bool = False,
@@ -129,8 +128,7 @@ def engagement(
     `sessions`: the summary table, a row a session, or its `spread`. `responses`: a row a response with user_id,
     group (the value of `by`), latency_ms, first_action_s and first_action_censored (see responses_of). Metrics whose
     columns are missing are left out and named in a warning. `weights`: configured shares of users, any scale, for the
-    SRM check. `permutations` and `bootstraps`: how often users are resampled, 0 for never (Welch's p throughout, no
-    intervals of quantiles). `recorded`: the kinds of events that the source records (None: all); metrics of others are
+    SRM check. `permutations`: how often users change arms, 0 for never (Welch's p throughout). `recorded`: the kinds of events that the source records (None: all); metrics of others are
     missing, and no primary ones. The others are those of `Engagement`.
 
     Raises UsageError for an unknown group, column or metric, or more than 3 primary metrics.
@@ -138,7 +136,7 @@ def engagement(
     check(by, primary)
     who = people(sessions, by, control, weights, one_group=one_group)
     arms = who.arms
-    plan = Plan(arms, who.control, Options(alpha, seed, permutations, bootstraps))
+    plan = Plan(arms, who.control, Options(alpha, seed, permutations))
     found = [
         session_metric(metric, who.sessions, plan) if is_told(metric, recorded) else untold(metric, plan)
         for metric in answerable(sessions)

@@ -9,13 +9,13 @@ import numpy as np
 import pandas as pd
 
 from llmtrack.analysis.experiment.comparisons import Tested, compared
-from llmtrack.analysis.experiment.inference import Options, SumsArm, compare_sums
+from llmtrack.analysis.experiment.inference import Options, SumsArm, compare_sums, sums
 from llmtrack.analysis.experiment.metrics import Arms
 from llmtrack.analysis.experiment.population import notes, select, verdicts, weights_of
 from llmtrack.analysis.frames import table
 from llmtrack.analysis.interaction.models import labelled
 from llmtrack.analysis.result import Comparison, Note, Pair, pair
-from llmtrack.analysis.stats import Interval, ratio, share_interval, wilson
+from llmtrack.analysis.stats import Interval, share_interval, wilson
 from llmtrack.session.cleaning.batch import Bools, Ints
 from llmtrack.session.values import Floats
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from llmtrack.analysis.report import ReportSettings
     from llmtrack.session.cleaning.clean import Cleaned
 
-OPTIONS: Final = Options(alpha=0.05, seed=0, permutations=2000, bootstraps=0)
+OPTIONS: Final = Options(alpha=0.05, seed=0, permutations=2000)
 
 
 class People(NamedTuple):
@@ -66,7 +66,7 @@ class People(NamedTuple):
         mine = (self.arms.arm == group) & (whole > 0)
         return pair(share_ci(part[mine], whole[mine]))
 
-    def compare(self, sums: Mapping[str, tuple[Floats, Floats]], permutations: int = 2000) -> list[Comparison]:
+    def compare(self, of_users: Mapping[str, tuple[Floats, Floats]], permutations: int = 2000) -> list[Comparison]:
         """Each metric's Σ numerator / Σ denominator in each other group against the control.
 
         Welch's test over users, by permutation where few users carry the weight (docs/statistics.md).
@@ -81,16 +81,15 @@ class People(NamedTuple):
                 control=self.groups[self.control],
                 outcome=compare_sums(self.of_group(self.control, *each), self.of_group(group, *each), options),
             )
-            for metric, each in sums.items()
+            for metric, each in of_users.items()
             for group in others
         ]
         return compared(tests, verdicts=verdicts(self.warnings))
 
     def of_group(self, group: int, numerator: Floats, denominator: Floats) -> SumsArm:
         """The users of a group who have something in the denominator; both are one number a user row."""
-        mine = (self.arms.arm == group) & (denominator > 0)
-        num, den = numerator[mine], denominator[mine]
-        return SumsArm(num, den, ratio(num, den), int(np.count_nonzero(den)))
+        mine = self.arms.arm == group
+        return sums(numerator[mine], denominator[mine])
 
 
 def identity(cleaned: Cleaned, by: str) -> pd.DataFrame:

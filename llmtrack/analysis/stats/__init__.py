@@ -4,16 +4,15 @@ Only numpy and scipy.special are imported: scipy.stats and statsmodels hold the 
 import than a report takes to compute. The tests check every function against them.
 """
 
-from llmtrack.analysis.stats.bootstrap import compare_bootstrap, percentile_interval
 from llmtrack.analysis.stats.compare import Difference, compare
 from llmtrack.analysis.stats.multiple import benjamini_hochberg, holm
 from llmtrack.analysis.stats.permutation import permutation_test
 from llmtrack.analysis.stats.power import mde
-from llmtrack.analysis.stats.quantile import bootstrap_quantile, quantile
-from llmtrack.analysis.stats.ratio import Interval, Ratio, div, ratio
+from llmtrack.analysis.stats.quantile import Sample, quantile, quantile_interval
+from llmtrack.analysis.stats.ratio import Interval, Ratio, div, mean_interval, ratio, spread
 from llmtrack.analysis.stats.shares import share_difference, share_interval, wilson
 from llmtrack.analysis.stats.srm import srm_p
-from llmtrack.analysis.stats.survival import bootstrap_km_median, km_median, pseudo_observations
+from llmtrack.analysis.stats.survival import km_quantile, pseudo_observations
 from llmtrack.analysis.stats.tails import Winsorised, winsorise
 from llmtrack.analysis.stats.verdict import Good, verdict
 
@@ -22,23 +21,23 @@ __all__ = [
     "Good",
     "Interval",
     "Ratio",
+    "Sample",
     "Winsorised",
     "benjamini_hochberg",
-    "bootstrap_km_median",
-    "bootstrap_quantile",
     "compare",
-    "compare_bootstrap",
     "div",
     "holm",
-    "km_median",
+    "km_quantile",
     "mde",
-    "percentile_interval",
+    "mean_interval",
     "permutation_test",
     "pseudo_observations",
     "quantile",
+    "quantile_interval",
     "ratio",
     "share_difference",
     "share_interval",
+    "spread",
     "srm_p",
     "verdict",
     "wilson",

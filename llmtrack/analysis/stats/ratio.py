@@ -48,13 +48,6 @@ class Ratio(NamedTuple):
     users: int
     n_eff: float
 
-    def interval(self, alpha: float = 0.05) -> Interval:
-        """The (1 - alpha) interval of the value, by Student's t with users - 1 degrees of freedom."""
-        if not self.variance >= 0:
-            return NO_INTERVAL
-        half = float(special.stdtrit(self.users - 1, 1 - alpha / 2)) * math.sqrt(self.variance)
-        return Interval(self.value - half, self.value + half)
-
 
 def ratio(numerator: npt.ArrayLike, denominator: npt.ArrayLike) -> Ratio:
     """Σ numerator / Σ denominator and its delta-method variance.
@@ -76,3 +69,52 @@ def ratio(numerator: npt.ArrayLike, denominator: npt.ArrayLike) -> Ratio:
     residual = num - value * den
     variance = div(float(residual @ residual) * n, (n - 1) * weight**2) if n > 1 else math.nan
     return Ratio(value, variance, total, weight, n, div(weight**2, float(den @ den)))
+
+
+class Spread(NamedTuple):
+    """The variance of a ratio's value where few users may carry it, and the degrees of freedom of Student's t."""
+
+    variance: float
+    df: float
+
+
+def spread(numerator: npt.ArrayLike, denominator: npt.ArrayLike) -> Spread:
+    """Cluster-robust variance of Σ numerator / Σ denominator (one row a user), honest where one user dominates.
+
+    A user with most of the denominator draws the ratio to itself, so that its residual looks small: each is divided by
+    1 - its share. Of equally active users this is the variance of a mean with n - 1 degrees of freedom. NaN under two
+    users, or where one has all. Source: Bell & McCaffrey (2002), "Bias reduction in standard errors for linear
+    regression with multi-stage samples" (CR2, users alike in the working model).
+
+    >>> [round(each, 4) for each in spread([1, 2, 3, 6], [1, 1, 1, 1])], round(spread([50, 1, 0], [100, 1, 1]).df, 2)
+    ([1.1667, 3.0], 1.01)
+    """
+    num, den = np.asarray(numerator, dtype=np.float64), np.asarray(denominator, dtype=np.float64)
+    num, den = num[den > 0], den[den > 0]
+    if len(num) < 2:
+        return Spread(math.nan, math.nan)
+    whole = float(den.sum())
+    residual, w = num - num.sum() / whole * den, den / whole
+    m = w**2 / (1 - w)  # what the square of each user's own deviation enters with
+    variance = float((residual**2 / (1 - w)).sum()) / whole**2
+    # Trace of the quadratic form and of its square, for deviations that are alike.
+    all_, mw, ww = float(m.sum()), float(m @ w), float(w @ w)
+    trace = all_ - 2 * mw + all_ * ww
+    squared = float(m @ m) - 4 * float(m**2 @ w) + 2 * all_ * float(m @ w**2)
+    squared += 2 * mw**2 + 2 * float(m @ m) * ww - 4 * all_ * mw * ww + (all_ * ww) ** 2
+    return Spread(variance, trace**2 / squared)
+
+
+def mean_interval(numerator: npt.ArrayLike, denominator: npt.ArrayLike, alpha: float = 0.05) -> Interval:
+    """The 1 - alpha interval of Σ numerator / Σ denominator; not below 0 where no user's numbers are.
+
+    >>> [round(end, 2) for end in mean_interval([1, 2, 3, 6], [1, 1, 1, 1])]
+    [0.0, 6.44]
+    """
+    found = spread(numerator, denominator)
+    if not found.variance >= 0:
+        return NO_INTERVAL
+    value = ratio(numerator, denominator).value
+    half = float(special.stdtrit(found.df, 1 - alpha / 2)) * math.sqrt(found.variance)
+    negative = bool((np.asarray(numerator) < 0).any())
+    return Interval(value - half if negative else max(0.0, value - half), value + half)

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import special
 
-from llmtrack.analysis.stats.ratio import NO_INTERVAL, Interval, ratio
+from llmtrack.analysis.stats.ratio import NO_INTERVAL, Interval, ratio, spread
 
 
 def wilson(successes: float, trials: float, alpha: float = 0.05) -> Interval:
@@ -31,7 +31,7 @@ def wilson(successes: float, trials: float, alpha: float = 0.05) -> Interval:
 def share_interval(successes: npt.ArrayLike, trials: npt.ArrayLike, alpha: float = 0.05) -> Interval:
     """Wilson's interval of Σ successes / Σ trials where the trials of one user are alike (cluster-robust).
 
-    One row a user. The trials enter at their effective number, share·(1 - share) / delta-method variance, never above
+    One row a user. The trials enter at their effective number, share·(1 - share) / variance (`spread`), never above
     Σ trials. Where that variance tells nothing (share 0 or 1, or one user) each user counts as one trial.
     Source: Korn & Graubard (1998), "Confidence intervals for proportions with small expected number of positive
     counts estimated from survey data", with Wilson's interval in place of Clopper and Pearson's.
@@ -44,13 +44,15 @@ def share_interval(successes: npt.ArrayLike, trials: npt.ArrayLike, alpha: float
     r = ratio(successes, n)
     if not r.denominator > 0:
         return NO_INTERVAL
-    spread = r.value * (1 - r.value)
-    if spread <= 0 or math.isnan(r.variance):
+    within = r.value * (1 - r.value)
+    found = spread(successes, n)
+    if within <= 0 or math.isnan(found.variance):
         effective = float(np.count_nonzero(n))
     else:
         # Few users know their own variance badly: Student's t instead of the normal, as a smaller number of trials.
-        z, t = special.ndtri(1 - alpha / 2), special.stdtrit(r.users - 1, 1 - alpha / 2)
-        effective = min(spread / r.variance if r.variance > 0 else math.inf, r.denominator) * float(z / t) ** 2
+        z, t = special.ndtri(1 - alpha / 2), special.stdtrit(found.df, 1 - alpha / 2)
+        trials_worth = within / found.variance if found.variance > 0 else math.inf
+        effective = min(trials_worth, r.denominator) * float(z / t) ** 2
     return wilson(r.value * effective, effective, alpha)
 
 

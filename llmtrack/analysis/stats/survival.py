@@ -1,77 +1,52 @@
-"""Waiting times of which some were cut short: their median, and the share still waiting as a mean over rows."""
+"""Waiting times of which some were cut short: their quantiles, and the share still waiting as a mean over rows."""
 
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from llmtrack.analysis.stats.bootstrap import Floats, user_weights
-
-# Standard deviations past the median after which no resample's median can lie: later rows need no walk.
-_REACH = 10.0
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.intp]
 
 
-def km_median(times: npt.ArrayLike, censored: npt.ArrayLike) -> float:
-    """The first time by which more than half have acted (as statsmodels has it); NaN when censoring hides it.
+class LifeTable(NamedTuple):
+    """One row a different time: how many still waited then, how many of them acted; `row` of each wait."""
+
+    times: Floats
+    at_risk: Floats
+    acted: Floats
+    row: Ints
+
+
+def life_table(times: Floats, censored: npt.NDArray[np.bool_]) -> LifeTable:
+    """The waits by time; those cut short at a time still waited then. Quickest where the times come in sorted runs."""
+    order = np.argsort(times, kind="stable")
+    t = times[order]
+    new = np.ones(len(t), dtype=np.bool_)
+    np.not_equal(t[1:], t[:-1], out=new[1:])
+    begins = np.flatnonzero(new)
+    row = np.empty(len(t), dtype=np.intp)
+    row[order] = np.cumsum(new) - 1
+    acted = np.add.reduceat(~censored[order], begins, dtype=np.float64) if len(t) else np.empty(0)
+    return LifeTable(t[begins], (len(t) - begins).astype(np.float64), acted, row)
+
+
+def km_quantile(times: npt.ArrayLike, censored: npt.ArrayLike, q: float = 0.5) -> float:
+    """The first time by which more than the share `q` have acted (as statsmodels has it); NaN when censoring hides it.
 
     `times` without NaN; `censored` is True where the wait ended without the event. Source: Kaplan & Meier (1958).
 
-    >>> km_median([1, 2, 3, 4, 5], [False, False, True, False, False]), km_median([1, 2], [True, True])
+    >>> km_quantile([1, 2, 3, 4, 5], [False, False, True, False, False]), km_quantile([1, 2], [True, True])
     (4.0, nan)
     """
-    t, acted, _ = _in_order(np.asarray(times, dtype=np.float64), np.asarray(censored, dtype=bool))
-    return _median(t, _survival(acted, np.ones_like(t), float(len(t))))
-
-
-def bootstrap_km_median(
-    times: Floats,
-    censored: npt.NDArray[np.bool_],
-    users: npt.NDArray[np.intp],
-    *,
-    resamples: int,
-    rng: np.random.Generator,
-) -> Floats:
-    """The Kaplan-Meier median of each of `resamples` resamples of users, shape (resamples,); NaN where hidden.
-
-    `users` (rows,) are the users' numbers from 0, none left out.
-
-    >>> times, censored, one_user = np.array([1.0, 2.0, 3.0]), np.array([False] * 3), np.array([0, 0, 0])
-    >>> bootstrap_km_median(times, censored, one_user, resamples=2, rng=np.random.default_rng(0))
-    array([2., 2.])
-    """
-    t, acted, order = _in_order(times, censored)
-    users = users[order]
-    rows_of = np.bincount(users).astype(np.float64)
-    # Half a trial's standard deviation, rows of one user all alike, over the rows still at risk.
-    deviation = 0.5 * math.sqrt(float(rows_of @ rows_of)) / np.arange(len(t), 0, -1)
-    past = _survival(acted, np.ones_like(t), float(len(t))) < 0.5 - _REACH * deviation
-    end = int(np.argmax(past)) if past.any() else len(t)
-    t, acted, users = t[:end], acted[:end], users[:end]
-    draws = user_weights(len(rows_of), resamples, rng)
-    return np.array([_median(t, _survival(acted, w[users], float(w @ rows_of))) for w in draws])
-
-
-def _in_order(
-    times: Floats, censored: npt.NDArray[np.bool_]
-) -> tuple[Floats, npt.NDArray[np.bool_], npt.NDArray[np.intp]]:
-    """Rows by time, at equal times the acted before the censored, as Kaplan and Meier count them."""
-    order = np.lexsort((censored, times))
-    return times[order], ~censored[order], order
-
-
-def _survival(acted: npt.NDArray[np.bool_], weights: Floats, total: float) -> Floats:
-    """The share that has not acted after each row; rows weigh `weights` of `total`."""
-    # One factor a row: those of equal times multiply to Kaplan and Meier's 1 - deaths / at risk.
-    at_risk = total - np.cumsum(weights) + weights
-    return np.cumprod(1 - np.divide(weights * acted, at_risk, out=np.zeros_like(weights), where=at_risk > 0))
-
-
-def _median(t: Floats, surviving: Floats) -> float:
+    found = life_table(np.asarray(times, dtype=np.float64), np.asarray(censored, dtype=bool))
+    surviving = np.cumprod(1 - found.acted / found.at_risk)
     # 1e-12: exactly half may come out as 0.4999999999999999.
-    half = int(np.searchsorted(-surviving, -0.5 + 1e-12, side="right"))
-    return float(t[half]) if half < len(t) else math.nan
+    past = int(np.searchsorted(-surviving, -(1 - q) + 1e-12, side="right"))
+    return float(found.times[past]) if past < len(found.times) else math.nan
 
 
 def pseudo_observations(times: Floats, censored: npt.NDArray[np.bool_], at: float) -> Floats:
@@ -87,13 +62,16 @@ def pseudo_observations(times: Floats, censored: npt.NDArray[np.bool_], at: floa
     """
     if not censored.any():
         return (times > at).astype(np.float64)
-    distinct, group = np.unique(times, return_inverse=True)
-    acted = np.bincount(group, weights=~censored, minlength=len(distinct))
-    at_risk = len(times) - np.searchsorted(np.sort(times), distinct).astype(np.float64)
+    return pseudo_of(life_table(times, censored), censored, at)
+
+
+def pseudo_of(table: LifeTable, censored: npt.NDArray[np.bool_], at: float) -> Floats:
+    """The same from the waits' table, for several `at`."""
+    distinct, at_risk, acted, row = table
     within = distinct <= at
     after = np.where(within & (at_risk > acted), at_risk - acted, np.inf)
     surviving = float(np.prod(np.where(within, 1 - acted / at_risk, 1.0)))
-    lived = np.cumsum(acted / (at_risk * after))[group]
-    died = np.where(censored, 0.0, 1 / after[group])
-    pseudo: Floats = surviving * (1 + len(times) * (lived - died))
+    lived = np.cumsum(acted / (at_risk * after))[row]
+    died = np.where(censored, 0.0, 1 / after[row])
+    pseudo: Floats = surviving * (1 + len(censored) * (lived - died))
     return pseudo

@@ -133,12 +133,12 @@ HAND = pd.DataFrame(
         ("away_s", 100, 4, 3, 4),
         ("scroll_max_px", 400, 4, 3, 4),
         ("scroll_depth", 1.5, 3, 2, 3),
-        ("copies_per_response", 3, 5, 3, 4),
-        ("copied_response_share", 1, 5, 3, 4),
-        ("selections_per_response", 1, 5, 3, 4),
-        ("reask_share", 1, 2, 3, 4),
+        ("copies_per_response", 3, 5, 2, 4),
+        ("copied_response_share", 1, 5, 2, 4),
+        ("selections_per_response", 1, 5, 2, 4),
+        ("reask_share", 1, 2, 1, 4),
         ("error_share", 1, 7, 3, 4),
-        ("partial_share", 0, 5, 3, 4),
+        ("partial_share", 0, 5, 2, 4),
         ("unanswered_share", 1, 7, 3, 4),
         ("bounce_share", 1, 4, 3, 4),
         ("silent_share", 1, 4, 3, 4),
@@ -218,8 +218,8 @@ def test_primary_metrics_are_corrected_by_holm_and_the_rest_by_benjamini_hochber
     assert [result.metric for result in found.metrics if not result.exploratory] == list(primary)
 
 
-def test_under_30_users_a_group_there_are_numbers_but_no_inference() -> None:
-    found = engagement(random_sessions(users=40), weights=EVEN)
+def test_under_5_users_a_group_there_are_numbers_but_no_inference() -> None:
+    found = engagement(random_sessions(users=8), weights=EVEN)
     row, compared = value(found, "prompts_per_session", "base"), contrast(found, "prompts_per_session")
     assert row.value is not None
     assert row.ci is None
@@ -430,15 +430,6 @@ def test_responses_of_users_who_left_are_not_counted() -> None:
     assert [row.denominator for row in metric(found, "latency_p50_ms").groups] == [1, 1]
 
 
-def test_without_bootstraps_quantiles_have_no_interval_but_a_p() -> None:
-    sessions = random_sessions()
-    found = contrast(engagement(sessions, responses=random_responses(sessions), bootstraps=0), "latency_p50_ms")
-    assert found.difference_ci is None
-    assert found.p is not None
-    assert 0 < found.p <= 1
-    assert found.verdict == "inconclusive"
-
-
 def test_responses_have_the_user_and_group_of_their_session() -> None:
     sessions = pd.DataFrame([session("u1", "base"), session("u2", "new")])
     answers = pd.DataFrame(
@@ -521,16 +512,24 @@ def test_health_counts_open_sessions_and_missing_ends() -> None:
 @pytest.mark.parametrize("users", [pytest.param(120, id="permutation"), pytest.param(500, id="welch")])
 def test_reshuffled_users_show_a_difference_in_about_one_of_twenty(users: int) -> None:
     sessions = random_sessions(users=users, copied=0.3)
-    found = aa(sessions, 100, permutations=200, responses=random_responses(sessions, slower=2.0))
+    found = aa(sessions, 60, permutations=200, responses=random_responses(sessions, slower=2.0))
     tested = [row for row in found.metrics if row.tests]
-    assert {row.tests for row in tested} == {100}
+    assert {row.tests for row in tested} == {60}
     assert 0.02 < sum(row.significant for row in tested) / sum(row.tests for row in tested) < 0.08
-    assert all(row.ci.lo < 0.1 for row in tested)
+    assert all(row.ci.lo <= 0.05 for row in tested)
+    assert {row.metric: row.why for row in found.metrics}["active_s"] == "constant"
 
 
 def test_aa_of_too_few_users_tests_nothing() -> None:
-    found = aa(random_sessions(users=30), 3)
+    found = aa(random_sessions(users=8), 3)
     assert {row.tests for row in found.metrics} == {0}
     rows: Any = found.to_dict()["metrics"]
     assert rows[0]["rate"] is None
-    assert list(found.to_frame().columns) == ["metric", "tests", "significant", "rate", "ci_lo", "ci_hi"]
+    assert list(found.to_frame().columns) == ["metric", "tests", "significant", "rate", "ci_lo", "ci_hi", "why"]
+
+
+def test_a_group_that_hangs_on_one_user_is_named() -> None:
+    rows = [session(f"{group}{i}", group) for group in ("base", "new") for i in range(6)]
+    found = engagement(pd.DataFrame([*rows, *(session("new0", "new") for _ in range(60))]))
+    told = {note.code: note.text for note in found.warnings}["dominated"]
+    assert told.startswith("One user has 92% of the sessions of new")

@@ -18,7 +18,7 @@ from statsmodels.stats.proportion import proportion_confint
 
 from llmtrack.analysis import stats
 from llmtrack.analysis.stats import Interval
-from llmtrack.analysis.stats.bootstrap import user_weights
+from llmtrack.analysis.stats.permutation import Assignments
 from llmtrack.analysis.stats.survival import pseudo_observations
 
 NAN = math.nan
@@ -73,7 +73,7 @@ def test_a_mean_over_users_equals_scipys_welch_test() -> None:
 def test_interval_of_a_mean_equals_scipys() -> None:
     values = np.random.default_rng(5).normal(3, 2, 30)
     expected = sps.t.interval(0.95, 29, values.mean(), sps.sem(values))
-    assert stats.ratio(values, np.ones(30)).interval() == pytest.approx(expected, **EXACT)
+    assert stats.mean_interval(values, np.ones(30)) == pytest.approx(expected, **EXACT)
 
 
 @pytest.mark.parametrize(
@@ -82,14 +82,14 @@ def test_interval_of_a_mean_equals_scipys() -> None:
         pytest.param([], [], NAN, 0, False, id="nobody"),
         pytest.param([2], [4], 0.5, 1, False, id="one user has no variance"),
         pytest.param([0, 0], [0, 0], NAN, 2, False, id="nothing to divide by"),
-        pytest.param([1, 0], [2, 0], 0.5, 2, True, id="a user without denominator is a user"),
+        pytest.param([1, 0], [2, 0], 0.5, 2, False, id="a user without denominator tells nothing of the spread"),
     ],
 )
 def test_ratio_of_little_data(num: list[float], den: list[float], value: float, users: int, has_interval: bool) -> None:
     r = stats.ratio(num, den)
     assert r.value == pytest.approx(value, nan_ok=True)
     assert r.users == users
-    assert math.isfinite(r.interval().lo) is has_interval
+    assert math.isfinite(stats.mean_interval(num, den).lo) is has_interval
 
 
 def test_n_eff_counts_equally_active_users_fully_and_a_dominating_one_alone() -> None:
@@ -186,7 +186,7 @@ def test_kaplan_meier_median_equals_statsmodels(rows: list[tuple[int, bool]]) ->
     theirs = SurvfuncRight(times, ~censored)
     # Rounded, since their quantile() takes 0.4999999999999999 for less than a half.
     past = theirs.surv_times[theirs.surv_prob.round(9) < 0.5]
-    assert stats.km_median(times, censored) == pytest.approx(past[0] if len(past) else NAN, nan_ok=True)
+    assert stats.km_quantile(times, censored) == pytest.approx(past[0] if len(past) else NAN, nan_ok=True)
 
 
 @given(rows_with_ties, st.integers(0, 9))
@@ -200,54 +200,65 @@ def test_pseudo_observations_average_to_the_kaplan_meier_share(rows: list[tuple[
     assert found.mean() == pytest.approx(share, abs=1e-9)
 
 
-def clustered(rows: int = 300, users: int = 20) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    rng = np.random.default_rng(8)
-    user = np.concatenate([np.arange(users), rng.integers(0, users, rows - users)])
-    return rng.lognormal(0, 1, rows).round(1), rng.random(rows) < 0.3, user
-
-
-@pytest.mark.parametrize("q", [0.0, 0.5, 0.95, 1.0])
-def test_resampled_quantiles_are_those_of_the_drawn_users_rows(q: float) -> None:
-    values, _, user = clustered()
-    ours = stats.bootstrap_quantile(values, user, q, resamples=40, rng=np.random.default_rng(1))
-    draws = user_weights(20, 40, np.random.default_rng(1))
-    assert ours == pytest.approx([np.quantile(np.repeat(values, w[user].astype(int)), q) for w in draws], **EXACT)
-
-
-def test_resampled_kaplan_meier_medians_are_those_of_the_drawn_users_rows() -> None:
-    times, censored, user = clustered()
-    ours = stats.bootstrap_km_median(times, censored, user, resamples=40, rng=np.random.default_rng(1))
-    for weights, median in zip(user_weights(20, 40, np.random.default_rng(1)), ours, strict=True):
-        again = weights[user].astype(int)
-        assert median == stats.km_median(np.repeat(times, again), np.repeat(censored, again))
-
-
-def test_rows_far_from_the_quantile_change_no_resample() -> None:
-    rng = np.random.default_rng(9)
-    values, user = rng.lognormal(0, 1, 40_000), np.repeat(np.arange(10_000), 4)
-    ours = stats.bootstrap_quantile(values, user, 0.95, resamples=3, rng=np.random.default_rng(1))
-    draws = user_weights(10_000, 3, np.random.default_rng(1))
-    assert ours == pytest.approx([np.quantile(np.repeat(values, w[user].astype(int)), 0.95) for w in draws], **EXACT)
-    medians = stats.bootstrap_km_median(values, values < 0, user, resamples=2, rng=np.random.default_rng(1))
-    for weights, median in zip(user_weights(10_000, 2, np.random.default_rng(1)), medians, strict=True):
-        again = np.sort(np.repeat(values, weights[user].astype(int)))
-        assert median == again[len(again) // 2]
-
-
-def test_intervals_of_quantiles_cover_the_truth_of_clustered_rows() -> None:
+@pytest.mark.parametrize("cut", [False, True])
+def test_intervals_of_quantiles_cover_the_truth_of_clustered_rows(cut: bool) -> None:
     rng, covered = np.random.default_rng(10), 0
-    for _ in range(150):
-        level, rows = rng.normal(0, 1, 100), rng.geometric(0.2, 100)
-        user = np.repeat(np.arange(100), rows)
+    for _ in range(200):
+        level, rows = rng.normal(0, 1, 60), rng.geometric(0.2, 60)
+        user = np.repeat(np.arange(60), rows)
         values = level[user] + rng.normal(0, 0.5, len(user))
-        replicates = stats.bootstrap_quantile(values, user, 0.5, resamples=200, rng=rng)
-        interval = stats.percentile_interval(replicates)
-        covered += interval.lo <= 0 <= interval.hi
-    assert 0.89 <= covered / 150 <= 0.99
+        ends = rng.normal(0.5, 1, len(user)) if cut else np.full(len(user), np.inf)
+        found = stats.quantile_interval(stats.Sample(np.minimum(values, ends), ends < values, user), 0.5)
+        covered += found.lo <= 0 <= found.hi
+    assert 0.91 <= covered / 200 <= 0.99
 
 
-def test_an_interval_of_mostly_missing_replicates_is_none() -> None:
-    assert math.isnan(stats.percentile_interval(np.array([1.0, 2.0, NAN])).lo)
+def test_a_quantile_that_no_row_may_lie_beyond_has_no_upper_end() -> None:
+    """Of 30 users none is above the 95th percentile in one of five samples (.95 to the power of 30)."""
+    found = stats.quantile_interval(stats.Sample(np.arange(30.0), np.zeros(30, dtype=bool), np.arange(30)), 0.95)
+    assert found.lo > 20
+    assert found.hi == math.inf
+
+
+@pytest.mark.parametrize("q", [0.25, 0.5, 0.9])
+def test_an_interval_of_a_median_is_that_of_its_ranks(q: float) -> None:
+    """Values whose Wilson interval of the share up to them holds q: looked up one by one."""
+    n = 80
+    kept = [i + 1 for i in range(n) if stats.share_interval([1] * (i + 1) + [0] * (n - i - 1), [1] * n).hi >= q]
+    past = [i + 1 for i in range(n) if stats.share_interval([1] * (i + 1) + [0] * (n - i - 1), [1] * n).lo > q]
+    found = stats.quantile_interval(
+        stats.Sample(np.arange(1.0, n + 1), np.zeros(n, dtype=bool), np.arange(n)[::-1].copy()), q
+    )
+    assert found == (min(kept), min(past))
+
+
+def test_the_spread_of_a_ratio_is_that_of_statsmodels_cluster_robust_regression() -> None:
+    """CR2 of a weighted mean over users: a regression on one, of whose HC2 errors statsmodels knows the formula."""
+    import statsmodels.api as sm
+
+    rng = np.random.default_rng(3)
+    den = rng.geometric(0.2, 40).astype(float)
+    num = rng.binomial(den.astype(int), 0.3).astype(float)
+    theirs = sm.WLS(num / den, np.ones(40), weights=den).fit(cov_type="HC2")
+    found = stats.spread(num, den)
+    assert found.variance == pytest.approx(float(theirs.bse[0]) ** 2)
+    w = den / den.sum()  # the degrees of freedom from the matrices of Bell and McCaffrey
+    a = np.diag(w / np.sqrt(1 - w)) @ (np.eye(40) - np.outer(np.ones(40), w))
+    b = a.T @ a
+    assert found.df == pytest.approx(np.trace(b) ** 2 / np.trace(b @ b))
+
+
+@pytest.mark.parametrize("activity", ["geometric", "heavy", "one user"])
+def test_intervals_of_ratios_cover_the_truth_whoever_is_active(activity: str) -> None:
+    rng, covered, runs, users = np.random.default_rng(4), 0, 400, 60
+    for _ in range(runs):
+        den = np.ceil(rng.lognormal(0.5, 1.5, users)) if activity == "heavy" else rng.geometric(0.3, users) * 1.0
+        if activity == "one user":
+            den[0] = 10 * den.sum()
+        num = rng.binomial(den.astype(int), rng.beta(2, 6, users)) * 1.0
+        found = stats.mean_interval(num, den)
+        covered += found.lo <= 0.25 <= found.hi
+    assert covered / runs >= 0.92
 
 
 @pytest.mark.parametrize(
@@ -311,7 +322,7 @@ def test_without_a_difference_users_rarely_show_one_and_sessions_often(users: in
         if tested == "welch":
             p = stats.compare(stats.ratio(num[~treated], den[~treated]), stats.ratio(num[treated], den[treated])).p
         else:
-            p = stats.permutation_test(num, den, treated, permutations=200, seed=run).p
+            p = Assignments(num, den, treated, permutations=200, seed=run).p(0.0)
         ours += p < 0.05
         a, b = copied[~treated[user]], copied[treated[user]]
         alone = stats.compare(stats.ratio(a, np.ones(len(a))), stats.ratio(b, np.ones(len(b))))

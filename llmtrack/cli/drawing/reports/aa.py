@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from llmtrack.analysis.experiment.aa import AA
 
+WORDS = {None: "as it should", "constant": "never varies", "few_users": "too few users"}
 COLUMNS = (
     Column("metric", "metric"),
     Column("tests", "tests", "{:,}".format, right=True),
@@ -22,6 +23,7 @@ COLUMNS = (
     Column("rate", "false positives", percent, right=True),
     Column("ci_lo", "from", percent, right=True),
     Column("ci_hi", "to", percent, right=True),
+    Column("why", "no test"),
 )
 
 
@@ -39,9 +41,7 @@ def lines(rates: AA, width: int, **_: Any) -> Iterator[Text]:
     rows = []
     for each in rates.metrics:
         odd = each.ci is not None and each.ci.lo > rates.alpha
-        word = Text(
-            "too often" if odd else "as it should" if each.tests else "too few users", "bold red" if odd else "dim"
-        )
+        word = Text("too often", "bold red") if odd else Text(WORDS[each.why], "dim")
         rows.append(
             (each.metric, f"{each.tests:,}", f"{each.significant:,}", percent(each.rate), percents(each.ci), word)
         )
