@@ -91,8 +91,8 @@ def aa(
 ) -> AA:
     """Users change groups at random `runs` times, sizes kept, and every comparison is made again.
 
-    The arguments are those of `engagement`. A comparison that allows no inference (under 5 users) is no test, nor one of
-    a metric that never varies. Raises UsageError as `engagement` does.
+    The arguments are those of `engagement`. A comparison without inference (under 5 users) is no test, nor is one of a
+    metric that never varies. Raises UsageError as `engagement` does.
     """
     check(by)
     population = select(sessions, by, None, None)
