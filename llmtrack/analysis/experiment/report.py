@@ -128,8 +128,9 @@ def engagement(
     `sessions`: the summary table, a row a session, or its `spread`. `responses`: a row a response with user_id,
     group (the value of `by`), latency_ms, first_action_s and first_action_censored (see responses_of). Metrics whose
     columns are missing are left out and named in a warning. `weights`: configured shares of users, any scale, for the
-    SRM check. `permutations`: how often users change arms, 0 for never (Welch's p throughout). `recorded`: the kinds of events that the source records (None: all); metrics of others are
-    missing, and no primary ones. The others are those of `Engagement`.
+    SRM check. `permutations`: how often users change arms, 0 for never (Welch's p throughout). `recorded`: the kinds of
+    events that the source records (None: all); metrics of others are missing, and no primary ones. The others are those
+    of `Engagement`.
 
     Raises UsageError for an unknown group, column or metric, or more than 3 primary metrics.
     """
