@@ -23,7 +23,7 @@ from llmtrack.analysis.stats import (
     ratio,
     share_difference,
 )
-from llmtrack.analysis.stats.permutation import Assignments, Permuted, ends
+from llmtrack.analysis.stats.permutation import Assignments, ends
 from llmtrack.analysis.stats.quantile import of_rows, split_at
 from llmtrack.analysis.stats.ratio import NO_INTERVAL, with_zero
 
@@ -155,13 +155,11 @@ def _together(control: SumsArm, treatment: SumsArm) -> tuple[Floats, Floats, Mas
 
 
 def _permuted(control: SumsArm, treatment: SumsArm, difference: Difference, options: Options) -> Difference:
-    def test(permutations: int) -> Permuted:
-        users = _together(control, treatment)
-        return permutation_test(*users, permutations=permutations, seed=options.seed, alpha=options.alpha)
-
-    found = test(options.permutations)
+    users = _together(control, treatment)
+    found = permutation_test(*users, permutations=options.permutations, seed=options.seed, alpha=options.alpha)
     if found.p * options.permutations < FEW_BEYOND:  # too few lay beyond to tell how small p is
-        found = test(FINER * options.permutations)
+        finer = Assignments(*users, permutations=FINER * options.permutations, seed=options.seed)
+        found = found._replace(p=finer.p(0.0))
     interval, lift = found.interval, found.lift
     if _never_or_always(control, treatment):
         # Users of an arm that never or always does something are no measure of how it varies.

@@ -307,10 +307,11 @@ def test_what_is_no_experiment_has_no_verdict_unless_forced(change: dict[str, An
     experiments = change["experiment_id"]
     of_user = {user: experiments[i % len(experiments)] for i, user in enumerate(sessions["user_id"].unique())}
     sessions["experiment_id"] = sessions["user_id"].map(of_user)
-    found = contrast(engagement(sessions, weights=EVEN), "copied_response_share")
+    found = contrast(engagement(sessions, weights=EVEN, permutations=99), "copied_response_share")
     assert found.p is not None
     assert found.verdict is None
-    assert contrast(engagement(sessions, weights=EVEN, force=True), "copied_response_share").verdict == "better"
+    forced = engagement(sessions, weights=EVEN, force=True, permutations=999)
+    assert contrast(forced, "copied_response_share").verdict == "better"
 
 
 def test_a_lost_arm_fails_the_split_and_a_filter_on_groups_does_not() -> None:
@@ -487,7 +488,7 @@ def test_json_has_the_documented_keys_and_only_finite_numbers() -> None:
     assert [row["metric"] for row in metrics] == list(METRIC_NAMES)
     for row in metrics:
         heavy = {"winsorised_at"} & set(row)
-        assert set(row) == {"metric", "unit", "good", "exploratory", "groups", "comparisons"} | heavy
+        assert set(row) == {"metric", "unit", "good", "exploratory", "recorded", "groups", "comparisons"} | heavy
         assert all(set(group) == (GROUP | {"raw_value"} if heavy else GROUP) for group in row["groups"])
         assert all(set(compared) == COMPARISON for compared in row["comparisons"])
 
