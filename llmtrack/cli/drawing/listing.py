@@ -22,13 +22,17 @@ WIDE = (
     _ID, _START, Column("user_id", "user"), _GROUP, Column("device", "device"), _DURATION, *_COUNTS, _EXIT,
 )  # fmt: skip
 _SHORT_EXIT = Column("exit_reason", "exit", lambda reason: reason.removeprefix("after_").replace("_", " "), fold=True)
+_DAY = Column("start_time", "day", lambda start: f"{start:%m-%d}")
 _MINUTES = Column("duration_s", "min:s", lambda s: f"{round(s) // 60}:{round(s) % 60:02}", right=True)
 LAYOUTS = (  # the first that fits the terminal
     WIDE,
     tuple(column for column in WIDE if column.key != "user_id"),  # the user stands in the id
     (_ID, _START, _GROUP, _DURATION, *_COUNTS, _EXIT),
     (_ID, _START._replace(show=lambda start: f"{start:%m-%d %H:%M}"), _GROUP, _MINUTES, *_COUNTS, _SHORT_EXIT),
-    (_ID, Column("start_time", "day", lambda start: f"{start:%m-%d}"), _GROUP, _MINUTES, *_COUNTS, _SHORT_EXIT),
+    (_ID, _DAY, _GROUP, _MINUTES, *_COUNTS, _SHORT_EXIT),
+    (_ID, _DAY, _GROUP, _MINUTES, *_COUNTS),
+    (_ID, _DAY, _GROUP, _MINUTES, _COUNTS[0]),
+    (_ID, _DAY, _MINUTES, _COUNTS[0]),
 )
 
 
@@ -43,7 +47,8 @@ def fitting(rows: Sequence[Mapping[str, Any]], width: int) -> Sequence[Column]:
 
 def _length(column: Column, row: Mapping[str, Any]) -> int:
     value = row[column.key]
-    return 1 if value is None or value != value else len(column.show(value))
+    shown = "-" if value is None or value != value else column.show(value)
+    return max(map(len, shown.split())) if column.fold else len(shown)
 
 
 def shortened(ids: Iterable[str], everything: Iterable[str]) -> list[str]:

@@ -10,7 +10,7 @@ from llmtrack.cli.drawing.text import line
 if TYPE_CHECKING:
     from rich.text import Text
 
-GAP = "  "  # between two columns
+GAP, NARROW = "  ", " "  # between two columns; where they have no room else
 SHORTEST = 8  # characters left of a column that gives way
 
 
@@ -47,8 +47,10 @@ def aligned(
     # The widest gives way first, of equal ones the last: labels stand before the names of groups.
     while _total(wide, kept) > width and (long := [i for i in kept if columns[i].cut and wide[i] > SHORTEST]):
         wide[max(long, key=lambda i: (wide[i], i))] -= 1
-    yield _joined([Text(columns[i].title, "bold") for i in kept], [columns[i] for i in kept], [wide[i] for i in kept])
-    yield Text("─" * _total(wide, kept), "dim")
+    gap = GAP if _total(wide, kept) <= width else NARROW
+    titles = [Text(columns[i].title, "bold") for i in kept]
+    yield _joined(titles, [columns[i] for i in kept], [wide[i] for i in kept], gap)
+    yield Text("─" * _total(wide, kept, gap), "dim")
     for number, (heading, rows) in enumerate(sections):
         if number:
             yield Text()
@@ -56,11 +58,11 @@ def aligned(
             yield heading
         for row in rows:
             cells = [_text(row[i], columns[i].style) for i in kept]
-            yield _joined(cells, [columns[i] for i in kept], [wide[i] for i in kept])
+            yield _joined(cells, [columns[i] for i in kept], [wide[i] for i in kept], gap)
 
 
-def _total(wide: Sequence[int], kept: Sequence[int]) -> int:
-    return sum(wide[i] for i in kept) + len(GAP) * (len(kept) - 1)
+def _total(wide: Sequence[int], kept: Sequence[int], gap: str = GAP) -> int:
+    return sum(wide[i] for i in kept) + len(gap) * (len(kept) - 1)
 
 
 def _text(cell: str | Text, style: str = "") -> Text:
@@ -69,7 +71,7 @@ def _text(cell: str | Text, style: str = "") -> Text:
     return Text(line(cell), style) if isinstance(cell, str) else cell
 
 
-def _joined(cells: Sequence[Text], columns: Sequence[Cell], wide: Sequence[int]) -> Text:
+def _joined(cells: Sequence[Text], columns: Sequence[Cell], wide: Sequence[int], gap: str) -> Text:
     from rich.text import Text
 
     padded = []
@@ -77,7 +79,7 @@ def _joined(cells: Sequence[Text], columns: Sequence[Cell], wide: Sequence[int])
         cell = _cut(cell, size)
         (cell.pad_left if column.right else cell.pad_right)(size - cell.cell_len)
         padded.append(cell)
-    joined = Text(GAP).join(padded)
+    joined = Text(gap).join(padded)
     joined.rstrip()
     return joined
 

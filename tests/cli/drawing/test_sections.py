@@ -23,6 +23,14 @@ def test_the_widest_column_gives_way_and_none_grows() -> None:
     assert table[1:] == ["─" * 30, "a long …f a row  12  1,234,567"]
 
 
+def test_columns_move_together_before_a_line_breaks() -> None:
+    row = ("visit", "+24 points", "+15 to +33", "<.001", "inconclusive")
+    columns = [Cell(""), *(Cell(title) for title in ("of all", "95 %", "p adjusted", ""))]
+    roomy, tight = ([row.plain for row in aligned(columns, [(None, [row])], width)] for width in (60, 52))
+    assert (cell_len(roomy[1]), cell_len(tight[1])) == (55, 51)
+    assert tight[2] == "visit +24 points +15 to +33      <.001 inconclusive"
+
+
 @pytest.mark.parametrize("width", [80, 120, 200])
 @pytest.mark.parametrize("count", [1, 3, 6, 14])
 def test_groups_side_by_side_fit_and_no_number_is_cut(width: int, count: int) -> None:

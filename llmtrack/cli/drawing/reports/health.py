@@ -122,8 +122,10 @@ def _explained(check: Check) -> Iterator[Text]:
 def _seen(found: HealthResult, width: int) -> Iterator[Text]:
     columns = [
         Cell("group", right=False, cut=True),
-        *map(Cell, ("sessions", "users", "open", "events each", "median")),
-        *(Cell(title, right=False) for title in ("first (UTC)", "last (UTC)")),
+        *map(Cell, ("sessions", "users", "open", "events each")),
+        Cell("median", optional=2),
+        Cell("first (UTC)", right=False, optional=1),
+        Cell("last (UTC)", right=False),
     ]
     rows: list[Row] = [
         (

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from llmtrack.analysis.queries import QueriesResult
 
 NUMBERS = 70  # characters of a row beside its prompt
-SHORTEST = 34  # characters of a prompt that are shown at least
+SHORTEST = 27  # characters of a prompt that are shown at least
 
 COLUMNS = (
     Column("prompt", "prompt", fold=True),

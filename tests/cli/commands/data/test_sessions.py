@@ -105,6 +105,18 @@ def test_ids_that_begin_each_other_stay_apart() -> None:
     assert shortened(ids, ids) == ["visit_of_anna", "visit_of_anna_", "v"]
 
 
+def test_a_narrow_terminal_shows_whole_headers_and_ids(
+    capsys: pytest.CaptureFixture[str], documents: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    out, _ = run(capsys, "--limit", "5")
+    header, rule, *shown = out.splitlines()
+    assert header.split() == ["id", "day", "group", "min:s", "prompts"]
+    assert len(rule) <= 60
+    assert "…" not in out
+    assert len(shown) == 5
+
+
 @pytest.mark.parametrize("width", [80, 100, 120])
 def test_the_table_fits_a_terminal_of(
     capsys: pytest.CaptureFixture[str], documents: list[dict[str, Any]], width: int
