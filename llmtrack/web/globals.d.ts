@@ -45,6 +45,7 @@
 // self        The tag of a bundle that holds this module is not the tracker's own: none of its settings would be there.
 // settle      A selection has settled when it rests and no button is held.
 // spelled     WebKit and Chromium give the text of a whole document, or of a closed root, for some drags across trees.
+//             A style may set other letters than the document's: capitals, and those of MathML (NFKC makes them equal).
 // sweep       Once a minute at most; what fails waits for the next time.
 // wellFormed  A cut may leave half an emoji, which no database holds.
 

@@ -1,4 +1,4 @@
-// Documented in docs/tracking.md and globals.d.ts.
+// See docs/tracking.md, globals.d.ts.
 
 const BEAT = 250, IDLE = 30_000, REST = 500, DAY = 86_400_000, DEAD = 120_000;
 const BATCH_MS = 2_000, BATCH_EVENTS = 20, QUEUE = 2_000;
@@ -189,7 +189,7 @@ function leave() {
 let saved = 0, beats = 0, deadman = new AbortController();
 
 function fewer(count, take) {
-  for (; ; count >>= 1) {
+  for (;; count >>= 1) {
     try {
       if (take(count)) return;
     } catch {}
@@ -316,7 +316,7 @@ async function post(url, body) {
   const reply = await fetch(url, { method: "POST", body, keepalive, signal: AbortSignal.timeout(10_000) });
   if (reply.ok) return reply.json();
   const { status } = reply, refused = status >= 400 && status < 500 && status !== 429;
-  throw { status, refused, after: reply.headers.get("retry-after"), text: await reply.text() };
+  throw { status, refused, after: reply.headers.get("retry-after") };
 }
 
 function pack({ token, offset, start: { session_id }, queue }, most = 0, room = 0, left = 0) {
@@ -367,10 +367,10 @@ function place(selection, shadowRoots = []) {
 }
 
 function spelled(text, whole) {
-  const letters = text.toLowerCase().replace(/\s/g, "");
+  const letters = (words) => words.normalize("NFKC").toLowerCase().match(/\S/g) ?? [], sought = letters(text);
   let found = 0;
-  for (const letter of whole.toLowerCase().split("")) if (letter === letters[found]) found++;
-  return found === letters.length;
+  for (const letter of letters(whole)) if (letter === sought[found]) found++;
+  return found === sought.length;
 }
 
 function selected(copied = "") {
@@ -515,8 +515,8 @@ function looked(entries = answers() && []) {
     view.on = now;
     view.now = false;
     if (on ? now : told || entries[0]) continue;
-    const share = Math.min(1, view.px / view.height || 0).toFixed(2);
-    push("view", { turn_id, visible_ms: Math.round(view.ms), seen_share: +share });
+    const seen_share = Math.round(100 * Math.min(1, view.px / view.height || 0)) / 100;
+    push("view", { turn_id, visible_ms: Math.round(view.ms), seen_share });
     view.ms = 0;
     view.told = true;
   }
@@ -559,8 +559,8 @@ let listen = () => {
   on(window, "blur", () => later(() => framed() && active(), 0));
   on(document, "scroll", onScroll);
   on(document, "click", (event) => {
-    const x = Math.round(event.clientX), y = Math.round(event.clientY);
-    push("click", { ...clicked(event.composedPath()[0]), x, y, page_url: pageUrl() });
+    const { x, y } = event, target = event.composedPath()[0];
+    push("click", { ...clicked(target), x: Math.round(x), y: Math.round(y), page_url: pageUrl() });
   });
   on(document, "selectionchange", () => (selectedAt = clock()));
   on(window, "copy", (event) => {
@@ -591,7 +591,7 @@ guard(() => {
   if (api !== mine) return;
   window.llmtrack = api;
   orphans();
-  later(() => settings ?? warn("found no tag of its own: waits for llmtrack.start({…})"), 1_000);
+  later(() => settings ?? warn("no tag: waits for llmtrack.start({…})"), 1_000);
   on(window, "storage", ({ key, newValue }) => {
     if (!(key in decided)) return;
     decided[key] = newValue;

@@ -12,6 +12,7 @@ from flask import Flask
 from playwright.sync_api import BrowserContext, Page, Route
 from werkzeug.serving import make_server
 
+import llmtrack
 from llmtrack.collector.app import create_app
 from llmtrack.collector.models.client import ChatClient
 from llmtrack.config import Settings
@@ -55,12 +56,14 @@ def visit(page: Page, site: Site, **attributes: str) -> str:
     return session_id
 
 
-def test_a_visit_is_stored_whole_and_ended(context: BrowserContext, app: Flask, store: Store) -> None:
+def test_a_visit_is_stored_whole_and_ended(context: BrowserContext, app: Flask, store: Store, mongodb_uri: str) -> None:
     page = context.new_page()
     with serving(app) as port, serve_site(Site(f"http://127.0.0.1:{port}/llmtrack.js")) as site:
         session_id = visit(page, site, user="alice")
+        page.evaluate("document.querySelector('#button').textContent = 'Regenerate'")
+        page.wait_for_timeout(600)  # the answers are seen
         page.click("#button")
-        page.mouse.wheel(0, 400)
+        page.mouse.wheel(0, 400)  # and leave the screen
         wait(page, 0.8)
         page.evaluate("llmtrack.track('note', {half: '\\ud83d', value: NaN})")
         page.close(run_before_unload=True)
@@ -68,10 +71,15 @@ def test_a_visit_is_stored_whole_and_ended(context: BrowserContext, app: Flask, 
     assert document["user_id"] == "alice"
     assert "Chrom" in document["environment"]["browser"]
     assert document["environment"]["viewport"] == {"width": 800, "height": 600}
-    assert [event["type"] for event in document["events"]] == ["activity", "click", "scroll", "note"]
-    assert document["events"][-1]["data"] == {"half": "\ufffd", "value": None}
-    assert exact(document["events"], 4)
+    told = {event["type"]: event["data"] for event in document["events"]}
+    assert [event["type"] for event in document["events"]] == ["activity", "click", "view", "view", "scroll", "note"]
+    assert told["note"] == {"half": "\ufffd", "value": None}
+    assert exact(document["events"], 6)
     assert 0 < (document["end_time"] - document["start_time"]).total_seconds() < 20
+    with llmtrack.open(mongodb_uri) as sessions:
+        steps = ['click[name="Regenerate"]', 'click[name="Press"]']
+        funnel = llmtrack.funnel(sessions, steps, by="none", bots=True).to_frame()
+    assert funnel["reached"].tolist() == [1, 0]
 
 
 def test_a_collector_that_is_away_for_a_while_costs_nothing(context: BrowserContext, app: Flask, store: Store) -> None:

@@ -1,19 +1,14 @@
-"""What arrives when a page is left, whichever way. The first test is the table of docs/tracking.md."""
+"""What arrives when a page is left, in its details; the ways to leave one are measured in tests/browser/engines."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
-from typing import NamedTuple
 
 import pytest
 from playwright.sync_api import BrowserContext, Page
 from playwright.sync_api import Error as BrowserError
 
 from tests.browser.standin import Collector, Site, until
-
-TIMES = 5  # tabs
-EVENTS = 15  # fewer than a batch: none of them has been sent when the page is left
 
 
 def wait(page: Page, seconds: float) -> None:
@@ -50,10 +45,6 @@ def spools(page: Page) -> list[str]:
     return found
 
 
-def close_tab(page: Page) -> None:
-    page.close(run_before_unload=True)
-
-
 def navigate(page: Page) -> None:
     page.goto(page.url.replace("page.html", "elsewhere.html"))
 
@@ -61,47 +52,6 @@ def navigate(page: Page) -> None:
 def crash(page: Page) -> None:
     with pytest.raises(BrowserError):
         page.goto("chrome://crash")
-
-
-class Leaving(NamedTuple):
-    how: str
-    leave: Callable[[Page], None]
-    server_up: bool
-    at_once: float  # the share of unsent events that arrives without another page load
-    after_next_load: float
-
-
-LEAVINGS = [
-    Leaving("tab closed", close_tab, True, 1, 1),
-    Leaving("navigated away", navigate, True, 1, 1),
-    Leaving("renderer crashed", crash, True, 1, 1),
-    Leaving("tab closed while the server is down", close_tab, False, 0, 1),
-    Leaving("navigated away while the server is down", navigate, False, 0, 1),
-]
-
-
-@pytest.mark.parametrize("leaving", LEAVINGS, ids=lambda leaving: leaving.how)
-def test_what_arrives(context: BrowserContext, collector: Collector, site: Site, leaving: Leaving) -> None:
-    pages = [context.new_page() for _ in range(TIMES)]
-    visits = [collector.visits[arrive(page, collector, site)] for page in pages]
-    for page in pages:
-        track(page, EVENTS)
-    if leaving.leave is crash:
-        wait(page, 1.2)  # the dead-man's switch is armed at most once a second
-    collector.away = not leaving.server_up
-    for page in pages:
-        leaving.leave(page)
-    watcher = context.new_page()
-    wait(watcher, 0.5)
-    at_once = sum(len(visit.of("tick")) for visit in visits)
-    collector.away = False
-    load_next(context, collector, site)
-    until(lambda: all(visit.ends for visit in visits), pause=lambda s: wait(watcher, s))
-    after = sum(len(visit.of("tick")) for visit in visits)
-    total = TIMES * EVENTS
-    print(f"| {leaving.how} | {at_once} of {total} | {after} of {total} |")
-    assert (at_once / total, after / total) == (leaving.at_once, leaving.after_next_load)
-    assert all(visit.complete for visit in visits)
 
 
 def test_an_end_says_when_the_page_was_left(page: Page, collector: Collector, site: Site) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from tests.browser.driving import Tab
 from tests.browser.standin import Collector, Site
 
@@ -41,3 +43,27 @@ def test_one_visit_in_every_engine(tab: Tab, collector: Collector, site: Site) -
         {"page_url": page},
     ]
     assert "secret=" not in str([request.body for request in collector.requests])
+
+
+def test_a_page_whose_frame_has_the_focus_is_active(tab: Tab, collector: Collector, site: Site) -> None:
+    def pass_by(seconds: float) -> None:
+        """The clock goes on, and nobody touches the page."""
+        tab.run("(ms) => { const { now } = Date; Date.now = () => now() + ms; }", seconds * 1000)
+
+    tab.open(site.page("trees.html"))
+    tab.until(lambda: collector.visits and collector.visit.events)
+    tab.click("parts.frame")
+    tab.run("() => parts.frame.focus()")  # in WebKit a driver's click does not reach it
+    tab.until(lambda: tab.run("() => document.hasFocus() && document.activeElement.tagName") == "IFRAME")
+    pass_by(31)
+    tab.wait(0.6)
+    tab.click("parts.before")
+    pass_by(31)
+    tab.wait(0.6)
+    tab.open("about:blank")
+    tab.until(lambda: collector.visit.ends)
+    active, idle = {"activity_state": "active"}, {"activity_state": "idle"}
+    assert collector.visit.of("activity") == [active, {**active, "frame": True}, idle]
+    since = [later - earlier for earlier, later in pairwise(collector.visit.times("activity"))]
+    assert 31_000 <= since[0] < 40_000
+    assert 30_000 <= since[1] < 40_000
