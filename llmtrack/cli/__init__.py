@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import sys
 from collections.abc import Sequence
+from difflib import get_close_matches
 from importlib import import_module
 from typing import Annotated, Any, Final, NamedTuple
 
@@ -124,11 +126,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     Every failure is one line on stderr. A bug is one line, too; `python -X dev -m llmtrack …` shows its traceback.
     """
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")  # a letter the terminal does not have is no failure
+    _streams()
     try:
-        code = app(args=arguments, prog_name="llmtrack", standalone_mode=False)
+        code = app(args=_meant(arguments), prog_name="llmtrack", standalone_mode=False)
         sys.stdout.flush()
     except (KeyboardInterrupt, typer.Abort):  # Abort: Ctrl-C or Ctrl-D at a question
         code = 130
@@ -149,6 +149,25 @@ def main(arguments: Sequence[str] | None = None) -> None:
     sys.exit(code if isinstance(code, int) else 0)
 
 
+def _streams() -> None:
+    """Terminals get the letters they have; what leaves for a file or a program is UTF-8, whatever the code page is."""
+    if sys.stderr is None:  # closed: its remarks are for nobody
+        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - for as long as the process
+    if sys.stdout is None:
+        sys.exit(_failed("Standard output is closed.", 1))
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(encoding=None if stream.isatty() else "utf-8", errors="replace")
+
+
+def _meant(arguments: Sequence[str] | None) -> list[str]:
+    """`help`, `help COMMAND` and `version` are what other programs call so."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if words[:1] == ["help"]:
+        return [*words[1:2], "--help"]
+    return ["--version"] if words == ["version"] else words
+
+
 def _failed(message: str, code: int) -> int:
     first, *more = safe(message).splitlines() or [""]
     typer.echo("\n  ".join([f"llmtrack: {first}", *more]), err=True)
@@ -160,7 +179,9 @@ def _wrong(error: typer.TyperException) -> str:
     words = error.format_message().replace("Value error, ", "").rstrip(".")
     if errors := getattr(error.__cause__, "errors", None):
         words = words.replace(": Input should be", f": {errors()[0]['input']!r} should be").partition(", unable to")[0]
-    return words
+    unknown = re.fullmatch(r"No such command '(.+)'", words)
+    near = get_close_matches(unknown[1], COMMANDS, 1) if unknown else []
+    return f"{words}; there is {near[0]}" if near else words
 
 
 def _try(error: typer.TyperException) -> str:

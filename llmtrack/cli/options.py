@@ -64,7 +64,7 @@ Group = Annotated[str | None, _which("--group", metavar="NAME", help="Only this 
 Experiment = Annotated[str | None, _which("--experiment", metavar="NAME", help="Only this experiment.")]
 User = Annotated[str | None, _which("--user", metavar="ID", help="Only this user.")]
 Delimiter = Annotated[str, _output(parser=delimiter, metavar="CHARACTER", help="Between cells of CSV: , or ; or tab.")]
-Quiet = Annotated[bool, _output("--quiet", "-q", help="No remarks on stderr.")]
+Quiet = Annotated[bool, _output("--quiet", "-q", help="No remarks; silent when all went well.")]
 
 By = Annotated[
     str | None,

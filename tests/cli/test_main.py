@@ -106,7 +106,7 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     ("words", "told"),
     [
         (["bogus"], "llmtrack: No such command 'bogus'. Try: llmtrack --help\n"),
-        (["replay"], "llmtrack: Missing argument 'ID'. Try: llmtrack replay --help\n"),
+        (["replay"], "llmtrack: Which session? Here is no terminal to choose one. Try: llmtrack replay last\n"),
         (["replay", "x", "--bogus"], "llmtrack: No such option: --bogus"),
         (
             ["replay", "x", "--speed", "0"],

@@ -27,6 +27,10 @@ def report(command: str, checks: Sequence[Check], output: Output, **about: str) 
     failed = [check for check in checks if check.status == "failed"]
     document = {"command": command, **about, "ok": not failed, "checks": [check._asdict() for check in checks]}
     rows = [{**check._asdict(), "finding": _sentence(check)} for check in checks]
+    if output.quiet and output.kind is Format.table:
+        rows = [row for row in rows if row["status"] == "failed"]
+        if not rows:
+            return
     emit(rows, COLUMNS, document, format=output.kind, out=output.out, delimiter=output.delimiter)
     if output.kind is Format.table:
         note(f"{many(len(failed), 'check')} failed." if failed else "All is well.", output.quiet)

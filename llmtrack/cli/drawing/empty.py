@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 from llmtrack.cli.drawing.numbers import many
@@ -11,6 +12,20 @@ from llmtrack.session.jsonable import iso
 
 if TYPE_CHECKING:
     from llmtrack.store.sources.open import Filters, Source
+
+
+_COLUMNS = {"group": "model_group", "experiment": "experiment_id", "user": "user_id", "device": "device"}
+_NEWEST, _FEW = 500, 12  # sessions whose names are looked at, and names that are listed
+
+
+def _near(source: Source, key: str, value: str) -> str:
+    """Names that are there: those like it, else, where they are few, all."""
+    from llmtrack.store.sources.open import Filters
+
+    ids = frozenset(head.session_id for head in source.newest(Filters(), _NEWEST))
+    found = {str(each) for batch in source.batches(Filters(ids=ids)) for each in batch.sessions[_COLUMNS[key]] if each}
+    names = get_close_matches(value, found, 3) or (sorted(found)[:_FEW] if len(found) <= _FEW else [])
+    return f" There are: {', '.join(map(line, names))}." if names else ""
 
 
 def why_empty(source: Source, filters: Filters) -> str:
@@ -34,7 +49,7 @@ def why_empty(source: Source, filters: Filters) -> str:
     named = {key: value for key in ("group", "experiment", "user", "device") if (value := getattr(filters, key))}
     for key, value in named.items():
         if not source.newest(Filters(**{key: value})):
-            return f'No session in {source.name} has the {key} "{line(value)}" (--{key}).'
+            return f'No session in {source.name} has the {key} "{line(value)}" (--{key}).{_near(source, key, value)}'
     if len(filters.as_dict()) < 2:
         return f"There are sessions in {source.name}, but none that counts here: what was left out says why."
     return "Each filter alone leaves sessions, but no session passes all of them. Leave one out."

@@ -85,7 +85,9 @@ def emit(
 
 
 def tell(document: Mapping[str, Any], sentence: str, output: Output) -> None:
-    """What a command did: a sentence for people, its document for programs."""
+    """What a command did: a sentence for people, unless they want quiet; its document for programs."""
+    if output.kind is Format.table and output.quiet and not output.out:
+        return
     if output.kind is Format.table:
         write(f"{sentence}\n", output.out)
     else:

@@ -93,7 +93,8 @@ def import_(
     ]
     document = {"command": "import", "database": store.database.name, "dry_run": dry_run, **counts, "files": rows}
     shown = [*rows, {"file": "all", **counts}] if len(rows) > 1 and output.kind is not Format.csv else rows
-    emit(shown, columns, document, format=output.kind, out=output.out, delimiter=output.delimiter)
+    if output.out or not output.quiet or output.kind is not Format.table:
+        emit(shown, columns, document, format=output.kind, out=output.out, delimiter=output.delimiter)
     if counts["unreadable"]:
         raise typer.Exit(3 if counts["unreadable"] < sum(counts.values()) else 1)
 
