@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 from collections.abc import Callable
+from statistics import mean, median
 
 import pytest
 from playwright.sync_api import BrowserContext, Page
@@ -201,13 +202,18 @@ def test_the_module_exports_what_the_window_has(page: Page, collector: Collector
 
 TIMED = """
   window.spent = [];
+  window.floor = []; // what it costs to call a listener that does nothing
+  const nothing = (event) => event.isTrusted;
   const listen = EventTarget.prototype.addEventListener;
   EventTarget.prototype.addEventListener = function (type, listener, options) {
     if (!options?.passive) return listen.call(this, type, listener, options); // not the tracker's
     return listen.call(this, type, (event) => {
       const began = performance.now();
       listener(event);
-      window.spent.push(performance.now() - began);
+      const ended = performance.now();
+      nothing(event);
+      window.floor.push(performance.now() - ended);
+      window.spent.push(ended - began);
     }, options);
   };
 """
@@ -230,9 +236,11 @@ def test_a_thousand_gestures_cost_the_page_next_to_nothing(page: Page, collector
     wait(page, 0.3)
     times = sorted(page.evaluate("spent"))
     p99 = times[int(len(times) * 0.99)]
-    print(f"{len(times)} calls, {sum(times):.1f} ms in all, p99 {p99:.2f} ms, longest {times[-1]:.2f} ms")
+    cost, floor = mean(times), mean(page.evaluate("floor"))
+    print(f"{len(times)} calls: median {median(times):.2f} ms, mean {cost:.3f} (of nothing {floor:.3f}), p99 {p99:.2f}")
     assert len(times) >= 1000
-    assert sum(times) / len(times) < 0.2
+    assert median(times) <= 0.1 + 1e-6  # as fine as the browser's clock is
+    assert cost < 0.2
     assert p99 < 3
 
 

@@ -9,7 +9,7 @@ from tests.browser.standin import Collector, Site
 
 RECYCLE = "for (const each of document.querySelectorAll('[data-turn-id=short]')) each.dataset.turnId = 'recycled'"
 STEP_S = 1.0
-TOLERANCE_MS = 600  # it looks four times a second, and the machine may be busy
+TOLERANCE_MS = 600  # it looks four times a second, twice for each of two stays
 
 
 def test_each_answer_says_how_long_it_was_on_the_screen_and_how_far(tab: Tab, collector: Collector, site: Site) -> None:
@@ -29,6 +29,7 @@ def test_each_answer_says_how_long_it_was_on_the_screen_and_how_far(tab: Tab, co
     again = change(RECYCLE)
     recycled = change("list.replaceChildren()")
     tab.wait(STEP_S)
+    tolerance = TOLERANCE_MS + 2 * tab.run("() => starved_ms")
     tab.open("about:blank")
     tab.until(lambda: collector.visit.ends)
 
@@ -41,9 +42,9 @@ def test_each_answer_says_how_long_it_was_on_the_screen_and_how_far(tab: Tab, co
     assert sorted(told[3:]) == ["folded", "inside", "recycled", "unseen"]
     expected = {"short": top + again, "long": top + below + again + recycled, "recycled": recycled}
     for turn, ms in expected.items():
-        assert abs(seen_ms[turn] - ms) < TOLERANCE_MS, turn
-    assert all(ms <= moments[-1] - moments[0] + 1000 * STEP_S + TOLERANCE_MS for ms in seen_ms.values())
-    assert seen_ms["inside"] > below + again + recycled
+        assert abs(seen_ms[turn] - ms) < tolerance, turn
+    assert all(ms <= moments[-1] - moments[0] + 1000 * STEP_S + tolerance for ms in seen_ms.values())
+    assert seen_ms["inside"] > below + again + recycled - tolerance
     assert (seen_ms["unseen"], seen_ms["folded"]) == (0, 0)
     share = {view["turn_id"]: view["seen_share"] for view in views}
     assert share.pop("long") == round((700 + 500 - 200) / 1500, 2)
