@@ -34,8 +34,10 @@ def is_url(name: str) -> bool:
 
 def open_folder(name: str) -> Folder:
     """The folder of this name or URL; it need not exist. Raises UsageError for one that names nothing known."""
-    if not name.strip():
+    if not name.removeprefix("file://").strip():
         raise UsageError("The name of the archive's folder is empty.", "Is a variable of the script not set?")
+    if name != name.encode("utf-8", "replace").decode():
+        raise UsageError(f"The name of the archive's folder is no text: {name!a:.80}.", "Rename it to one in UTF-8.")
     if not is_url(name):
         return LocalFolder(Path(name.removeprefix("file://")))
     try:

@@ -31,7 +31,7 @@ from llmtrack.store.archive.part import (
     rows,
 )
 from llmtrack.store.archive.registry import Registry, location
-from llmtrack.store.archive.unknown import unnamed
+from llmtrack.store.archive.unknown import OURS, unnamed
 from llmtrack.store.archive.verify import open_manifest
 from llmtrack.store.database.codec import COLUMNS
 from llmtrack.store.database.continuation import decode
@@ -311,7 +311,7 @@ def _prove(store: Store, folders: Sequence[Folder], user: str) -> None:
     left = [f"{count} in {name}" for name, count in _counts(store, user).items() if count]
     for folder in folders:
         manifest = Manifest(folder)
-        left += [path for path in unnamed(folder, manifest) if path.startswith("month=")]
+        left += [path for path in unnamed(folder, manifest) if OURS.fullmatch(path)]
         for state in manifest.parts.values():
             if _rows_of(folder, state.part, user):
                 left.append(folder.at(state.part.path))

@@ -434,5 +434,10 @@ def test_what_is_no_archive_is_wrong_usage(store: Store, folder: Path) -> None:
     for use in (verify, lambda each: restore(store, each)):
         with pytest.raises(UsageError, match="There is no archive at"):
             use(open_folder(str(folder)))
+    for empty in ("", " ", "file://"):
+        with pytest.raises(UsageError, match="is empty"):
+            open_folder(empty)
+    with pytest.raises(UsageError, match="is no text"):
+        open_folder("a\udcff")  # as Python reads a name that is not in UTF-8
     with pytest.raises(UsageError, match="is no folder that works"):
         open_folder("gopher://x/y")

@@ -107,6 +107,11 @@ def test_a_dry_run_says_what_would_go_and_erases_nothing(store: Store, folder: P
     assert (folder / "_manifest.jsonl").read_bytes() == manifest
 
 
+def test_files_of_others_in_the_archive_are_no_rest_of_the_user(store: Store, folder: Path) -> None:
+    (folder / "month=notes.txt").write_text(USER)
+    assert forget(store, USER).sessions == 4
+
+
 def test_somebody_nobody_knows_leaves_everything_as_it_is(store: Store, folder: Path) -> None:
     manifest = (folder / "_manifest.jsonl").read_bytes()
     assert forget(store, "nobody").sessions == 0
