@@ -20,6 +20,11 @@ class LlmtrackError(Exception):
     def __str__(self) -> str:
         return f"{self.message} {self.hint}".strip()
 
+    @property
+    def brief(self) -> str:
+        """For a log and for strangers: without what follows a colon or a quote, which may name users and hosts."""
+        return self.message.partition(":")[0].partition(" '")[0].rstrip(".")
+
 
 class UsageError(LlmtrackError):
     """The call itself is wrong: an option, a value or a file name. Exit code 2."""

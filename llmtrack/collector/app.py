@@ -128,7 +128,7 @@ def start_sweeper(settings: Settings, store: Store, metrics: Metrics) -> threadi
                     metrics.ended.labels("silence").inc(ended)
                     log.info("ended %d silent sessions", ended)
             except LlmtrackError as error:
-                log.warning("silent sessions could not be ended: %s", error)
+                log.warning("silent sessions could not be ended: %s", error.brief)
 
     threading.Thread(target=sweep, name="sweeper", daemon=True).start()
     return stop

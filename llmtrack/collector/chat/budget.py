@@ -61,7 +61,7 @@ class Budget:
 
     def _is_away(self, error: LlmtrackError) -> None:
         self._away_until = time.monotonic() + AWAY_S
-        log.warning("tokens of users are not counted for %d s: %s", AWAY_S, error.message)
+        log.warning("tokens of users are not counted for %d s: %s", AWAY_S, error.brief)
 
 
 def tokens_of(usage: dict[str, int] | None, characters: int) -> int:

@@ -172,5 +172,5 @@ def _why(error: LlmtrackError) -> str:
         return "the session was deleted"
     if isinstance(error, NotTheirs):
         return "this session is somebody else's"
-    log.warning("a chat turn could not be recorded: %s", error.message)
+    log.warning("a chat turn could not be recorded: %s", error.brief)
     return "the database does not answer" if isinstance(error, StoreUnavailable) else "the database refused it"

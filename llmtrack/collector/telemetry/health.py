@@ -60,5 +60,5 @@ def _wrong(durable: DurableStore) -> dict[str, str]:
         try:
             check()
         except LlmtrackError as error:
-            wrong[part] = error.message.partition(":")[0]  # what follows the colon names hosts and paths
+            wrong[part] = error.brief
     return wrong

@@ -124,7 +124,7 @@ class Drain:
             with within(self._write_s):
                 self.store.probe()
             for record in records:
-                self._refuse(record, _brief(error))
+                self._refuse(record, error.message, error.brief)
 
     def _session(self, session_id: str, anybody_forgotten: bool) -> int:
         """Store all that waits of a session; how many records. Raises StoreUnavailable when it is to be held."""
@@ -155,7 +155,7 @@ class Drain:
             try:
                 self._store([record])
             except (NeverStored, UnknownSession) as error:
-                self._refuse(record, _brief(error))
+                self._refuse(record, error.message, error.brief)
             except WAIT as error:
                 raise _unavailable(error) from None
             except Damaged:
@@ -164,10 +164,11 @@ class Drain:
                 log.exception("a record of the spool cannot be stored")
                 self._refuse(record, f"{type(error).__name__} in {_where(error)}")
 
-    def _refuse(self, record: Record, why: str) -> None:
+    def _refuse(self, record: Record, why: str, brief: str = "") -> None:
+        """Put a record aside. `why` may name whose it is, as the record does; the log is told what is `brief`."""
         self.spool.refuse(record, why)
         self._counts["put aside"] += 1
-        log.warning("put aside a record of the spool: %s", why)
+        log.warning("put aside a record of the spool: %s", brief or why)
 
     def _next(self, session_id: str) -> list[Record]:
         """The session's next records that are not stored yet."""
@@ -245,11 +246,6 @@ class _Held(Exception):
 
 def _unavailable(error: BaseException) -> StoreUnavailable:
     return error if isinstance(error, StoreUnavailable) else StoreUnavailable(f"It could not be stored: {error}.")
-
-
-def _brief(error: LlmtrackError) -> str:
-    """Without what follows a colon or stands in quotes: it may name a user."""
-    return error.message.partition(":")[0].partition(" '")[0]
 
 
 def _where(error: BaseException) -> str:

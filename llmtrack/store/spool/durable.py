@@ -128,7 +128,7 @@ class DurableStore:
                 return write()
         except StoreUnavailable as error:
             if not self._away:
-                log.warning("%s. What arrives waits in the spool.", error.message.partition(":")[0].rstrip("."))
+                log.warning("%s. What arrives waits in the spool.", error.brief)
             self._away = True
             self._drain_soon()
             raise

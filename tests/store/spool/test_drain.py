@@ -177,7 +177,7 @@ def test_what_was_put_aside_is_tried_again_in_its_old_place_or_dropped(store: St
     durable.append("late", [event(2)], KEY)
     durable.drain()
     assert (spool.depth, spool.refused) == (0, 2)
-    assert spool.aside()[0].why == "No session"
+    assert spool.aside()[0].why == "No session 'late'."
     store.start({"session_id": "late", "user_id": "u", "start_time": datetime.now(UTC)})
     first, second = spool.aside()
     spool.retry([first.id])
