@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo quick test check wheel browser faults bench clean
+.PHONY: demo quick test test-servers check wheel browser faults bench clean
 
 demo: .venv/ready  ## try it: sample sessions, a replay, the chat page on http://127.0.0.1:8000
 	@$(BIN)/llmtrack demo
@@ -12,6 +12,9 @@ quick: .venv/ready  ## the tests that need no database server, no browser and no
 
 test: .venv/ready browser check wheel  ## everything CI runs; far from UTC, as no result may hang on the zone
 	TZ=America/New_York $(BIN)/python -m pytest -q -n 4 --dist worksteal
+
+test-servers: .venv/ready  ## the tests of store, sources, collector and archive on a further server (docs/servers.md)
+	$(BIN)/python tests/servers/run.py $(TESTS)
 
 check: .venv/ready  ## style, types, import rules
 	$(BIN)/ruff check .

@@ -12,6 +12,7 @@ import secrets
 import time
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from random import SystemRandom
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
 DEFAULT_DATABASE = "llm_experiment"
 _ENDED = dict.fromkeys(("rev", "last_t", "start_time"), 1)
 _TRIES = 100
+_NO_SUCH_COMMAND = 59
 _chance = SystemRandom()  # leaves the global generator, which a program may have seeded, alone
 OTHER_INDEX = "The database refused: another unique index of the collection does not allow it."
 
@@ -126,7 +128,13 @@ class Store:
     def server_time(self) -> datetime:
         """The clock of the database server (aware). Raises StoreUnavailable, LlmtrackError when it does not tell."""
         with reachable():  # a command knows nothing of the client's options: its times would be naive
-            found = self.client.admin.command("hello", codec_options=self.client.codec_options).get("localTime")
+            told = partial(self.client.admin.command, codec_options=self.client.codec_options)
+            try:
+                found = told("hello").get("localTime")
+            except OperationFailure as error:
+                if error.code != _NO_SUCH_COMMAND:
+                    raise
+                found = told("isMaster").get("localTime")  # its name before MongoDB 4.4
         if not isinstance(found, datetime):
             raise LlmtrackError("The database server does not tell its time.", "Use MongoDB, or the embedded server.")
         return found

@@ -39,7 +39,7 @@ def whose(collection: Collection[Document]) -> Whose:
 
     Where one of them is llmtrack's, written by it or imported, the collection is; what else is there is told.
     """
-    found = _ends(collection, _FIELDS | {"events": {"$slice": 1}})
+    found = _ends(collection, _FIELDS | {"events.t": 1})
     if not found:
         return Whose("empty")
     strange = [each for each in found if not _is_session(each)]
@@ -83,7 +83,7 @@ def refuse_foreign(collection: Collection[Document], *, with_sessions: bool = Tr
 
 def refuse_foreign_chats(collection: Collection[Document]) -> None:
     """Raise LlmtrackError when the collection for saved chats is somebody else's."""
-    found = _ends(collection, _FIELDS | {"turns": {"$slice": 1}})
+    found = _ends(collection, _FIELDS | {"turns.t": 1})
     if found and not any("chat_session_id" in each and "turns" in each for each in found):
         what = described(collection.find_one({}) or {})
         where = f"{collection.database.name}.{collection.name}"
