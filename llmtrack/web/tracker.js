@@ -1,5 +1,3 @@
-// See docs/tracking.md, globals.d.ts.
-
 const BEAT = 250, IDLE = 30_000, REST = 500, DAY = 86_400_000, DEAD = 120_000;
 const BATCH_MS = 2_000, BATCH_EVENTS = 20, QUEUE = 2_000;
 const BATCH_BYTES = 40_000, BEACON_BYTES = 64_000, EVENT_BYTES = 100_000, SPOOL_BYTES = 200_000, TEXT = 20_000;
