@@ -12,7 +12,7 @@ import pytest
 from llmtrack.analysis.chats.report import Chats
 from llmtrack.analysis.chats.result import METRICS, ChatsResult
 from llmtrack.analysis.frames import frames
-from llmtrack.analysis.stats import ratio
+from llmtrack.analysis.stats import mean_interval
 from tests.analysis.running import run
 from tests.analysis.visits import NOW, START_MS, WEIGHTS, cleaned, in_batches, samples, turn, visit
 
@@ -148,7 +148,7 @@ def test_demo_numbers_are_those_of_plain_pandas(demo: ChatsResult) -> None:
             assert length.p90 == pytest.approx(rows[metric].quantile(0.9))
             assert sum(each.chats for each in length.distribution) == len(rows)
         of_user = rows.groupby("user_id")["turns"].agg(["sum", "count"])
-        assert group.turns.ci == pytest.approx(ratio(of_user["sum"], of_user["count"]).interval())
+        assert group.turns.ci == pytest.approx(mean_interval(of_user["sum"], of_user["count"]))
 
 
 def test_batches_and_their_order_change_nothing(demo: ChatsResult) -> None:
