@@ -40,6 +40,7 @@ class Drawing:
     rows: Callable[[Any], Sequence[Mapping[str, Any]]] = _rows
     document: Callable[[Any], Mapping[str, Any]] = _document
     also_none: bool = False  # also drawn where there are no sessions
+    whole: Sequence[str] = ()  # keys of all columns of the rows: CSV has those beside too
 
 
 def show(
@@ -64,6 +65,9 @@ def show(
         note(warning.text, output.quiet)
     rows = drawing.rows(found) if drawing else _rows(found)
     columns = drawing.columns if drawing else _plain(rows)
+    if drawing and output.kind is Format.csv:
+        shown = {column.key for column in columns}
+        columns = [*columns, *(Column(key, key) for key in drawing.whole if key not in shown)]
     read = {"command": command, "source": sessions.source.name, "filters": sessions.filters.as_dict()}
     document = {**read, **about, **(drawing.document if drawing else _document)(found)}
     emit(rows, columns, document, format=output.kind, out=output.out, delimiter=output.delimiter)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from llmtrack.analysis.experiment.result import EngagementResult
 from llmtrack.cli.drawing.cautions import cautions, cleaning
 from llmtrack.cli.drawing.formats import Column
 from llmtrack.cli.drawing.numbers import amount, amounts, change, changes, many, percent, probability
@@ -15,7 +16,8 @@ from llmtrack.cli.drawing.text import line
 if TYPE_CHECKING:
     from rich.text import Text
 
-    from llmtrack.analysis.experiment.result import EngagementResult, MetricResult
+    from llmtrack.analysis.experiment.result import MetricResult
+    from llmtrack.analysis.result import Comparison
 
 STYLES = {"better": "bold green", "worse": "bold red", "higher": "bold", "lower": "bold", "equivalent": ""}
 GOOD = {"up": "more is better", "down": "less is better", "none": "no side is better"}
@@ -49,6 +51,7 @@ def lines(found: EngagementResult, width: int, by: str) -> Iterator[Text]:
         "" if by == "none" else f" by {by}",
         f"; {line(found.control)} is the control" if found.control is not None else "",
     )
+    yield from (_finding(metric) for metric in found.metrics if not metric.exploratory and metric.comparisons)
     yield from cautions(found.warnings)
     yield from _health(found)
     yield from cleaning(found.excluded, found.repaired)
@@ -56,6 +59,30 @@ def lines(found: EngagementResult, width: int, by: str) -> Iterator[Text]:
     yield from _metrics(found.metrics, width)
     yield Text()
     yield Text("lift: the difference as a share of the control's value; 95 %: its interval", "dim")
+
+
+def _finding(metric: MetricResult) -> Text:
+    """What a primary metric says, in a sentence."""
+    from rich.text import Text
+
+    values = {group.group: amount(group.value, metric.unit) for group in metric.groups}
+    clauses = []
+    for each in metric.comparisons:
+        sides = f"{values[each.group]} against {values[each.control]}"
+        clauses.append(f"{line(each.group)} {_said(each, metric)} ({sides})")
+    return Text.assemble("→ ", (metric.metric, "bold"), f": {'; '.join(clauses)}.")
+
+
+def _said(found: Comparison, metric: MetricResult) -> str:
+    control = line(found.control)
+    if found.verdict is None:
+        return "has no verdict: too few users" if found.method == "none" else "has no verdict, as warned of"
+    if found.verdict == "equivalent":
+        return f"is equivalent to {control}"
+    if found.verdict != "inconclusive":
+        return f"is {found.verdict} than {control}, {change(found.lift)}"
+    seen = "" if found.mde is None else f", ± {amount(found.mde, metric.unit)} would have been seen"
+    return f"is inconclusive{seen}"
 
 
 def _health(found: EngagementResult) -> Iterator[Text]:
@@ -154,4 +181,4 @@ def _groups(metric: MetricResult) -> Iterator[tuple[str | Text, ...]]:
         yield (*value, *lift, Text(shown, STYLES.get(shown, "dim")), *size)
 
 
-DRAWING = Drawing(COLUMNS, lines)
+DRAWING = Drawing(COLUMNS, lines, whole=EngagementResult.columns)

@@ -156,7 +156,12 @@ def test_the_table_fits_a_terminal_of(source: str, monkeypatch: pytest.MonkeyPat
     assert rows[0] == (
         f"Engagement of 200 users in {rows[0].split()[5]} sessions by model_group; base-7b is the control"
     )
-    assert rows[1] == "! No configured weights: whether users were split as meant is not checked."
+    findings = " ".join(rows[1 : next(i for i, row in enumerate(rows) if row.startswith("! "))])
+    assert re.search(
+        r"→ copied_response_share: deep-70b is better than base-7b, \+\d+ % \(\d+ % against \d+ %\)", findings
+    )
+    assert "→ prompts_per_session: deep-70b is inconclusive, ±" in findings
+    assert "! No configured weights: whether users were split as meant is not checked." in rows
     header = next(row for row in rows if row.split()[:1] == ["value"])
     assert ("p adjusted" in header) == (width == 120)
     copied = next(number for number, row in enumerate(rows) if row.startswith("copied_response_share"))
@@ -178,6 +183,15 @@ def test_csv_has_a_row_a_metric_and_group(source: str) -> None:
     ran = run("engagement", "--source", source, "--format", "csv")
     rows = ran.out.splitlines()
     assert rows[0].startswith("metric,exploratory,group,value,ci_lo,ci_hi,unit,users,denominator,lift,")
+    told = found("--source", source)["metrics"][0]
+    of_json = {*told["groups"][0], *told["comparisons"][0], *told} - {
+        "ci",
+        "difference_ci",
+        "lift_ci",
+        "groups",
+        "comparisons",
+    }
+    assert of_json <= set(rows[0].split(","))  # an interval is two columns
     assert len(rows) == 1 + len(METRIC_NAMES) * 3
     assert "No configured weights" in ran.err
 
