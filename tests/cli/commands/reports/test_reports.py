@@ -191,7 +191,7 @@ def test_people_s_texts_never_command_the_terminal_or_a_spreadsheet(
         for kind in ("table", "markdown", "csv", "json"):
             ran = shown(command, source, "--format", kind)
             assert not {"\x1b", "\x07", "\u202e"} & set(ran.out + ran.err), (command, kind)
-    assert "\n'=HYPERLINK" in shown("queries", source, "--format", "csv").out.replace("\r", "")
+    assert "\n\"'=HYPERLINK" in shown("queries", source, "--format", "csv").out.replace("\r", "")
     assert "\\|" in shown("queries", source, "--format", "markdown").out
 
 
