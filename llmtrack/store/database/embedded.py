@@ -333,7 +333,12 @@ def keep(data_dir: Path, linger_s: float) -> None:
             if path.exists() and not path.is_symlink():
                 path.chmod(0o700 if path.is_dir() else 0o600)
     with contextlib.suppress(Timeout), FileLock(data_dir / "keeper.lock", timeout=0, mode=0o600):
-        _Keeper(data_dir, linger_s).run()
+        keeper = _Keeper(data_dir, linger_s)
+        try:
+            keeper.run()
+        except OSError:  # the folder is gone, and its files with it: nobody will need that server
+            keeper.server.kill()
+            raise
 
 
 if __name__ == "__main__":

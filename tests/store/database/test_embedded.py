@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -209,3 +210,11 @@ def test_a_busy_server_is_given_more_time_than_one_that_refuses(
         if probe.wrong(client):  # type: ignore[arg-type]
             ended.append(second)
     assert patience_s < ended[0] - 6 <= patience_s + 4
+
+
+def test_a_server_whose_folder_was_deleted_ends(folder: Path) -> None:
+    with Store(embedded.ensure(folder, linger_s=0.5)) as store:
+        store.ping()
+        left = state(folder)["pid"]
+    shutil.rmtree(folder, ignore_errors=True)
+    wait_until(lambda: gone(left), 30)
