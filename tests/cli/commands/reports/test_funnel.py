@@ -132,7 +132,7 @@ def test_a_fault_in_a_step_is_pointed_at(source: str, step: str, position: int, 
     [
         (["--order", "random"], 'The order "random" is not known.'),
         (["--unit", "page"], 'The unit "page" is not known.'),
-        (["--by", "model"], 'The by "model" is not known.'),
+        (["--by", "shoe"], 'The by "shoe" is not known.'),
         (["--window", "soon"], "'soon' is not a length of time"),
         (["--control", "nobody"], 'No session belongs to the control "nobody".'),
     ],
