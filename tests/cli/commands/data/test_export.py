@@ -14,7 +14,7 @@ import pytest
 
 from llmtrack.analysis.export.columns import TABLES
 from llmtrack.analysis.export.redact import Redactor
-from llmtrack.cli.drawing.files import beside
+from llmtrack.cli.drawing.target import beside
 from llmtrack.errors import UsageError
 from llmtrack.sessions import Sessions
 from llmtrack.store.database.sessions import Store
