@@ -24,6 +24,9 @@ _ANSWER_MS: Final = 2 * 60 * 1000  # an answer may come this long after the last
 _DAY_MS: Final = 24 * 60 * 60 * 1000
 _SENT_MS: Final = 60_000
 _STEADY_MS: Final = 500  # how much the delay from sending to prompt may vary in a session
+# People click before they type as well, and some type for equally long: clicks tell where nothing else can be meant.
+_CLICKS: Final = 4
+_STEADY_CLICKS_MS: Final = 150
 
 
 class Span(NamedTuple):
@@ -170,22 +173,26 @@ def _best(events: Events, server: Bools, session: int, candidates: list[float], 
 def _seconds(events: Events, server: Bools) -> Floats:
     """By how much the server's clock was ahead where all prompts follow, or precede, their sending by the same time.
 
-    Sent is what a key says, or else a click; surely what bears the turn_id of a prompt.
+    Sent is what a key says, and what bears the turn_id of a prompt; else a click, where there is one a prompt.
     """
     ahead = np.zeros(events.sessions)
     prompt, key, click = events.kind(PROMPT), events.kind(*SENDING), events.kind(CLICK)
     prompts, keys, clicks = (np.bincount(events.session[m], minlength=events.sessions) for m in (prompt, key, click))
     named = _named(events, prompt, key | click)
-    several = ((prompts > 1) & (keys > 1)) | ((prompts > 2) & (keys == 0) & (clicks > 2))
+    clicked = (keys == 0) & (clicks == prompts) & (prompts >= _CLICKS)
+    several = ((prompts > 1) & (keys > 1)) | clicked
     for row in np.flatnonzero(several | (np.bincount(events.session[named[:, 0]], minlength=len(ahead)) > 0)).tolist():
         pairs = named[events.session[named[:, 0]] == row]
         if len(pairs):
             ahead[row] = _steady((events.t[pairs[:, 0]] - events.t[pairs[:, 1]])[:, None])
             continue
         mine = slice(*np.searchsorted(events.session, [row, row + 1]))
-        sending = key if keys[row] else click
-        sent, asked = np.sort(events.t[mine][sending[mine]]), events.t[mine][prompt[mine]]
-        ahead[row] = _steady(asked[:, None] - sent[None, :])
+        sending = click if clicked[row] else key
+        sent, asked = np.sort(events.t[mine][sending[mine]]), np.sort(events.t[mine][prompt[mine]])
+        if clicked[row]:
+            ahead[row] = _steady((asked - sent)[:, None], _STEADY_CLICKS_MS)
+        else:
+            ahead[row] = _steady(asked[:, None] - sent[None, :])
     return ahead
 
 
@@ -201,11 +208,11 @@ def _named(events: Events, prompt: Bools, sending: Bools) -> Ints:
     return np.array(found, dtype=np.int64).reshape(-1, 2)
 
 
-def _steady(delays: Floats) -> float:
+def _steady(delays: Floats, within_ms: float = _STEADY_MS) -> float:
     """The least delay that every prompt has after some sending; 0 where there is none, or it is no clock's."""
     candidates = delays[0][np.abs(delays[0]) <= _SENT_MS]
     spread = np.abs(delays[None, :, :] - candidates[:, None, None]).min(axis=2).max(axis=1, initial=0)
-    fitting = candidates[spread <= _STEADY_MS]
+    fitting = candidates[spread <= within_ms]
     if not len(fitting):
         return 0.0
     delay = float(fitting[np.abs(fitting).argmin()])

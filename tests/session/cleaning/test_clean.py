@@ -236,7 +236,7 @@ def test_a_failure_stored_as_an_answer_is_one_where_a_pattern_says_so(whole: boo
 @pytest.mark.parametrize("ids", [True, False])
 def test_clicks_that_sent_prompts_show_a_clock_that_is_seconds_off(ids: bool) -> None:
     talk = []
-    for number, at_s in enumerate((5, 20, 42)):
+    for number, at_s in enumerate((5, 20, 42, 70)):
         turn = {"turn_id": f"t{number}"} if ids else {}
         talk += [event(at_s, "click", **turn), event(at_s, "prompt", text="q", **turn)]
         talk += [event(at_s + 3, "model_response", text="a", **turn), event(at_s + 6 + number, "scroll")]
@@ -245,6 +245,16 @@ def test_clicks_that_sent_prompts_show_a_clock_that_is_seconds_off(ids: bool) ->
     assert numbers(found) == pytest.approx({**numbers(true), "inversions": numbers(found)["inversions"]})
     assert repaired(found)["clock_moved_seconds"] == 1
     assert "clock_moved_seconds" not in repaired(true)
+
+
+@pytest.mark.parametrize("typed_s", [(6, 6.2, 5.9), (6, 6.4, 5.9, 6.2), (3, 6, 11, 4)])
+def test_clicks_before_typing_are_no_clock(typed_s: tuple[float, ...]) -> None:
+    talk = []
+    for number, typing_s in enumerate(typed_s):
+        at_s = 30 * number + 5
+        talk += [event(at_s, "click"), event(at_s + typing_s, "prompt", text="q")]
+        talk += [event(at_s + typing_s + 3, "model_response", text="a")]
+    assert "clock_moved_seconds" not in repaired(one(session(*talk), NOW))
 
 
 @settings(max_examples=25, deadline=None)

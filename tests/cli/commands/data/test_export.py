@@ -237,8 +237,9 @@ def test_a_file_that_came_meanwhile_is_not_replaced() -> None:
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (["--out", "."], "'.' is no file."),
-        (["--out", "nowhere/a.csv"], "Cannot write 'nowhere/a.csv': No such file or directory."),
+        (["--out", "."], "No format ends in ''."),
+        (["--out", ".", "--format", "csv"], "'.' is no file."),
+        (["--out", "nowhere/a.csv"], "'nowhere' is no folder."),
         (["--format", "parquet"], "Parquet is not for a terminal or a pipe."),
     ],
 )
