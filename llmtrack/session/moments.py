@@ -10,14 +10,14 @@ from llmtrack.errors import UsageError
 
 When = datetime | date | str
 
-_SECONDS: Final = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
-_LENGTH: Final = re.compile(r"(\d+(?:\.\d+)?)\s*(s|min|m|h|d|w)", re.IGNORECASE)
+_SECONDS: Final = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400, "w": 7 * 86400, "mo": 31 * 86400}
+_LENGTH: Final = re.compile(r"(\d+(?:\.\d+)?)\s*(s|min|mo|m|h|d|w)", re.IGNORECASE)
 _WEEK: Final = re.compile(r"\d{4}-?W\d\d", re.IGNORECASE)  # no day of it: Python would take its Monday
 _DAY: Final = timedelta(days=1)
 
 
 def length(value: timedelta | str) -> timedelta:
-    """A length of time: a number with s, m (min), h, d or w. Raises UsageError.
+    """A length of time: a number with s, m (min), h, d, w or mo (31 days). Raises UsageError.
 
     >>> length("7d"), length("90m")
     (datetime.timedelta(days=7), datetime.timedelta(seconds=5400))

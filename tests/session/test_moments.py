@@ -20,6 +20,7 @@ NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
         ("7d", timedelta(days=7)),
         ("90m", timedelta(minutes=90)),
         ("90min", timedelta(minutes=90)),
+        ("2mo", timedelta(days=62)),
         ("1.5h", timedelta(minutes=90)),
         ("2W", timedelta(days=14)),
         (" 30 s ", timedelta(seconds=30)),

@@ -20,7 +20,10 @@ from llmtrack.store.sources.source import MANIFEST
 
 @dataclass
 class Moved:
-    """What a run did. Sessions that were archived already are deleted only; late ones stay in the database."""
+    """What a run did, with sessions without activity since `cutoff`.
+
+    Those that were archived already are deleted only; late ones stay in the database.
+    """
 
     sessions: int = 0
     events: int = 0
@@ -34,6 +37,7 @@ class Moved:
     foreign: list[str] = field(default_factory=list)
     completed: int = 0  # parts of an earlier run
     stopped: str | None = None
+    cutoff: datetime | None = None
     seconds: float = 0.0
 
 

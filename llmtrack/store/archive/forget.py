@@ -8,6 +8,7 @@ killed run is completed by the next one, with the whole receipt. The receipt hol
 from __future__ import annotations
 
 import contextlib
+import re
 import secrets
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
@@ -112,6 +113,28 @@ def plan(store: Store, user: str, named: Sequence[Folder]) -> Receipt:
         parts = [{"before": part.sha256, "after": None, "sessions": count} for part, count in found.items() if count]
         receipt.archives.append({"folder": folder.name, "sessions": sum(found.values()), "parts": parts})
     return receipt
+
+
+def unknown(store: Store, user: str, planned: Receipt) -> bool:
+    """Whether nothing is there of this user that `forget` would erase, complete or name; `planned` is its plan."""
+    if planned.sessions or planned.database["chats"] or planned.elsewhere or planned.set_aside or planned.unreached:
+        return False
+    with reachable():
+        begun = store.database["forgets"].find_one({"_id": user})
+        others = (store.database["usage"], store.archived)
+        return begun is None and not any(each.find_one(_query(user)) for each in others)
+
+
+def beginning(store: Store, text: str, named: Sequence[Folder], most: int) -> list[str]:
+    """Ids of users, in the database and its archives, that begin with a text: the first `most` in order."""
+    with reachable():
+        query = {"user_id": {"$regex": f"^{re.escape(text)}"}}
+        found = {each for name in COLLECTIONS for each in _collection(store, name).distinct("user_id", query)}
+    for folder in archives(store, named)[0]:
+        for state in Manifest(folder).parts.values():
+            with open_part(folder, state.part) as file, readable(folder, state.part.path):
+                found.update(file.read(["user_id"])["user_id"].unique().to_pylist())
+    return sorted(each for each in found if isinstance(each, str) and each.startswith(text))[:most]
 
 
 def forget(

@@ -99,8 +99,11 @@ def run(
 
 @dataclass
 class Planned:
-    """What a run would move: `bytes` of BSON, months in which the sessions began, about how many seconds."""
+    """What a run would move: without activity since `cutoff`, `bytes` of BSON, months in which the sessions began,
+    about how many seconds.
+    """
 
+    cutoff: datetime
     sessions: int = 0
     events: int = 0
     bytes: int = 0
@@ -113,13 +116,14 @@ def plan(
     store: Store, folder: Folder, order: Order, *, clock: Callable[[], datetime] = lambda: datetime.now(UTC)
 ) -> Planned:
     """Read what `run` would move, and write nothing. Raises what `run` raises before it begins."""
-    began, now, found = time.monotonic(), clock(), Planned()
+    began, now = time.monotonic(), clock()
+    found = Planned(now - order.older_than)
     check_clock(store, now)
     folder.check()
     manifest = Manifest(folder)
     Registry(store).check(folder, manifest)
     refuse_unknown(store, folder, manifest)
-    selection = Selection(now, now - order.older_than, order.filters)
+    selection = Selection(now, found.cutoff, order.filters)
     for candidate in islice(selection.candidates(store, found.unreadable), order.limit):
         found.sessions += 1
         found.events += len(candidate.document.get("events") or ())
@@ -167,7 +171,8 @@ class _Run:
 
     def all(self, progress: Callable[[int], None]) -> None:
         now = self.clock()
-        selection = Selection(now, now - self.order.older_than, self.order.filters)
+        self.moved.cutoff = now - self.order.older_than
+        selection = Selection(now, self.moved.cutoff, self.order.filters)
         deadline = time.monotonic() + (self.order.max_seconds or float("inf"))
         try:
             for count, candidate in enumerate(selection.candidates(self.store, self.moved.unreadable)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
@@ -26,7 +27,15 @@ if TYPE_CHECKING:
 
 
 def age(text: str) -> timedelta:
-    """As `length`; `retention` is privacy.retention_days. Raises UsageError when none is set."""
+    """As `length`, but m, which may mean months, is refused; `retention` is privacy.retention_days.
+
+    Raises UsageError for m, and when no retention is set.
+    """
+    if found := re.fullmatch(r"\s*([\d.]+)\s*m\s*", text, re.IGNORECASE):
+        raise UsageError(
+            f"--older-than {text.strip()}: minutes or months?",
+            f"Write {found[1]}mo for months (of 31 days), {found[1]}min for minutes.",
+        )
     if text.strip() != "retention":
         return length(text)
     from llmtrack.config import load_settings
@@ -50,7 +59,7 @@ def archive(
             "--older-than",
             parser=age,
             metavar="TIME",
-            help="Without activity for so long: 90d, 12w; retention: as privacy.retention_days says.",
+            help="Without activity for so long: 90d, 12w, 3mo (of 31 days); retention: as privacy.retention_days says.",
         ),
     ] = None,
     group: Group = None,
@@ -140,6 +149,7 @@ def _document(folder: Folder, order: Order, moved: Moved) -> dict[str, Any]:
         "dry_run": False,
         "skipped": False,
         "keep": order.keep,
+        "cutoff": moved.cutoff,
         "filters": order.filters.as_dict(),
         "sessions": moved.sessions,
         "events": moved.events,
@@ -191,6 +201,7 @@ def _plan(store: Store, folder: Folder, order: Order, output: Output) -> None:
         "command": "archive",
         "folder": folder.name,
         "dry_run": True,
+        "cutoff": found.cutoff,
         "filters": order.filters.as_dict(),
         "sessions": found.sessions,
         "events": found.events,
@@ -202,7 +213,8 @@ def _plan(store: Store, folder: Folder, order: Order, output: Output) -> None:
     months = f", begun in {', '.join(sorted(found.months))}" if found.months else ""
     documents = f"{size(found.bytes)} of documents"
     would = f"Would move {many(found.sessions, 'session')} ({many(found.events, 'event')}, {documents}{months})"
-    tell(document, f"{would} in about {duration(found.seconds)}.", output)
+    since = f"Without activity since {found.cutoff:%Y-%m-%d %H:%M} UTC."
+    tell(document, f"{would} in about {duration(found.seconds)}. {since}", output)
     _remarks([], found.unreadable, [], output.quiet)
 
 

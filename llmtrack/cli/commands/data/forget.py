@@ -13,10 +13,10 @@ import typer
 
 from llmtrack.cli.drawing.formats import as_json, tell, write
 from llmtrack.cli.drawing.numbers import many
-from llmtrack.cli.drawing.terminal import asked, note
+from llmtrack.cli.drawing.terminal import SHOWN, asked, note
 from llmtrack.cli.options import Database, Output, Yes, shared
 from llmtrack.cli.reading import open_store
-from llmtrack.errors import UsageError
+from llmtrack.errors import LlmtrackError, UsageError
 from llmtrack.version import __version__
 
 if TYPE_CHECKING:
@@ -48,7 +48,8 @@ def forget(
     What waits in the collector's spool is erased on this machine, and refused where it drains elsewhere.
     Other collections that hold the user's id are named, and erased there with --everywhere. The receipt (--format json,
     or --out FILE) says what was erased where and holds no personal data. Exits with 3 when something is left: there, or
-    in an archive that cannot be reached from here. A run that was killed is completed by the next.
+    in an archive that cannot be reached from here. A run that was killed is completed by the next. For
+    an id that nobody has it exits with 1.
 
     Example: llmtrack forget abc --out receipt.json
     """
@@ -63,13 +64,16 @@ def forget(
     # what was stored before there was a key has the id itself
     names = dict.fromkeys([settings.privacy.known_as(user_id), user_id])
     with open_store(settings, database) as store:
-        if dry_run or not yes:
-            planned = _together([store_forget.plan(store, name, folders) for name in names])
-            if not dry_run:
-                asked(f"Erase {_what(planned)}{_there(planned) if everywhere else ''} for good?", yes)
-        erase = partial(store_forget.forget, store, named=folders, everywhere=everywhere)
+        plans = [store_forget.plan(store, name, folders) for name in names]
+        nobody = all(store_forget.unknown(store, *each) for each in zip(names, plans, strict=True))
+        planned = _together(plans)
         if not dry_run:
-            _from_spool(settings, store, names)
+            if not nobody:
+                asked(f"Erase {_what(planned)}{_there(planned) if everywhere else ''} for good?", yes)
+            nobody = not _from_spool(settings, store, names) and nobody
+        if nobody:
+            raise _nobody(user_id, store_forget.beginning(store, user_id, folders, SHOWN + 1))
+        erase = partial(store_forget.forget, store, named=folders, everywhere=everywhere)
         receipt = planned if dry_run else _together([erase(name) for name in names])
     document = _document(receipt, dry_run)
     if output.out:
@@ -94,14 +98,20 @@ def forget(
         raise typer.Exit(3)
 
 
-def _from_spool(settings: Settings, store: Store, names: Iterable[str]) -> None:
+def _nobody(user_id: str, alike: list[str]) -> LlmtrackError:
+    more = ", …" if len(alike) > SHOWN else ""
+    there = f"Ids that begin so: {', '.join(alike[:SHOWN])}{more}." if alike else "Give the id whole, as it is stored."
+    return LlmtrackError(f"Nobody is called {user_id!r} here, nothing was erased.", there)
+
+
+def _from_spool(settings: Settings, store: Store, names: Iterable[str]) -> int:
+    """Erase what waits in the spool of this machine; how many records."""
     from llmtrack.store.archive.forget import erase_from_spool
     from llmtrack.store.spool.queue import spool_of
 
     spool = spool_of(settings)
     try:
-        for name in names:
-            erase_from_spool(spool, store, name)
+        return sum([erase_from_spool(spool, store, name) for name in names])
     finally:
         spool.close()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -47,6 +48,7 @@ def test_json_has_every_count(run: Run, store: Store) -> None:
     assert code == 0
     assert found.pop("bytes") > 0
     assert found.pop("seconds") > 0
+    assert found.pop("cutoff")[:10] == f"{datetime.now(UTC) - timedelta(days=90):%Y-%m-%d}"
     assert found == {
         "command": "archive",
         "folder": "archive",
@@ -75,6 +77,22 @@ def test_what_cannot_be_moved_is_named_and_the_exit_code_is_3(run: Run, store: S
     assert code == 3
     assert "Moved 2 sessions" in out
     assert err == "_id s9: events not a list: stays in the database.\n"
+
+
+@pytest.mark.parametrize("typed", ["1m", "1 M", "6m", "1.5m"])
+def test_m_is_no_time_after_which_a_database_is_emptied(run: Run, store: Store, typed: str) -> None:
+    store.sessions.insert_many(sessions(2))
+    code, _, err = run("--older-than", typed, "--to", "archive")
+    assert (code, "minutes or months?" in err, f"{typed.lower().rstrip('m').strip()}mo" in err) == (2, True, True)
+    assert store.sessions.count_documents({}) == 2
+
+
+def test_months_and_minutes_are_what_they_say(run: Run) -> None:
+    for typed, meant in (("2mo", timedelta(days=62)), ("30min", timedelta(minutes=30))):
+        words = ("--older-than", typed, "--to", "archive", "--dry-run")
+        cutoff = datetime.fromisoformat(json.loads(run(*words, "--format", "json")[1])["cutoff"])
+        assert timedelta() <= datetime.now(UTC) - meant - cutoff < timedelta(minutes=1)
+        assert f"Without activity since {cutoff:%Y-%m-%d}" in run(*words)[1]
 
 
 def test_a_dry_run(run: Run, store: Store) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,8 @@ from llmtrack.cli import main
 from llmtrack.session.pseudonym import pseudonym
 from llmtrack.store.database.sessions import Store
 from tests.store.archive.world import counted, move, sessions
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 @pytest.fixture(autouse=True)
@@ -103,3 +106,26 @@ def test_an_archive_that_cannot_be_reached_is_named(capsys: pytest.CaptureFixtur
     assert code == 3
     assert "Nothing is left" not in out
     assert err.startswith("Not reached from here: the archive ")
+
+
+@pytest.mark.parametrize("options", [["--yes"], ["--dry-run"], ["--yes", "--out", "receipt.json"]])
+def test_an_id_that_nobody_has_gets_no_receipt(
+    capsys: pytest.CaptureFixture[str], store: Store, options: list[str]
+) -> None:
+    code, out, err = run(capsys, "user-", *options)
+    said = "llmtrack: Nobody is called 'user-' here, nothing was erased. Ids that begin so: user-0, user-1, user-2"
+    assert (code, out, err[: len(said)]) == (1, "", said)
+    assert not Path("receipt.json").exists()
+    assert len(counted(store, Path("archive"))) == 12
+    assert "begin so" not in run(capsys, "user.", *options)[2], "an id is no pattern"
+
+
+def test_ids_of_archives_are_listed_too(capsys: pytest.CaptureFixture[str], store: Store) -> None:
+    store.sessions.delete_many({})
+    assert "Ids that begin so: user-0, user-1" in run(capsys, "use", "--yes")[2]
+
+
+def test_who_was_erased_half_is_still_completed(capsys: pytest.CaptureFixture[str], store: Store) -> None:
+    store.database["forgets"].insert_one({"_id": "gone", "job": "j", "started_at": NOW, "sessions": 4, "chats": 0})
+    code, out, _ = run(capsys, "gone", "--yes")
+    assert (code, out.startswith("Erased 4 sessions"), out.endswith(" Nothing is left.\n")) == (0, True, True)
