@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Unpack
 
+from llmtrack.session.values import several
 from llmtrack.sessions import Sessions, Where
 
 if TYPE_CHECKING:
@@ -24,31 +25,31 @@ if TYPE_CHECKING:
 
 def funnel(
     sessions: Sessions,
-    steps: Sequence[str] | None = None,
+    steps: str | Sequence[str] | None = None,
     *,
     unit: Unit = "session",
     order: Order = "ordered",
     window_s: float = 24 * 60 * 60,
-    exclude: Sequence[str] = (),
-    among: Sequence[str] = (),
+    exclude: str | Sequence[str] = (),
+    among: str | Sequence[str] = (),
     by: By | None = None,
     control: str | None = None,
     **where: Unpack[Where],
 ) -> FunnelResult:
     """How many sessions, chats or users of each group get how far through `steps`; docs/funnel.md has the rules.
 
-    Raises StepError and UsageError.
+    A text alone is one step. Raises StepError and UsageError.
     """
     from llmtrack.analysis.funnel.report import DEFAULT_STEPS, Funnel
 
     chosen = sessions.where(**where)
     report = Funnel(
-        steps=tuple(steps or DEFAULT_STEPS),
+        steps=several(steps or DEFAULT_STEPS),
         unit=unit,
         order=order,
         window_s=window_s,
-        exclude=tuple(exclude),
-        among=tuple(among),
+        exclude=several(exclude),
+        among=several(among),
         by=chosen.grouping(by),  # type: ignore[arg-type] # checked there
         control=control,
     )
@@ -60,7 +61,7 @@ def engagement(
     *,
     by: str | None = None,
     control: str | None = None,
-    primary: Sequence[str] | None = None,
+    primary: str | Sequence[str] | None = None,
     margin: float = 0.05,
     force: bool = False,
     seed: int = 0,
@@ -74,7 +75,7 @@ def engagement(
     """
     from llmtrack.analysis.experiment.report import DEFAULT_PRIMARY, Engagement
 
-    primary = tuple(primary or DEFAULT_PRIMARY)
+    primary = several(primary or DEFAULT_PRIMARY)
     chosen = sessions.where(**where)
     report = Engagement(
         by=chosen.grouping(by),

@@ -21,6 +21,7 @@ from llmtrack.session.cleaning.visits import document_of
 from llmtrack.session.document import UNKNOWN
 from llmtrack.session.ids import name
 from llmtrack.session.recorded import USUAL, kinds
+from llmtrack.session.values import several
 from llmtrack.store.sources.open import Filters, Source, open_source
 
 if TYPE_CHECKING:
@@ -198,33 +199,33 @@ class Sessions:
                 which &= ~cleaned.sessions["of_chat"] | (late == after)
         return cleaned if which.all() else only(cleaned, which)
 
-    def tables(self, table: Table, columns: Sequence[str] | None = None) -> Iterator[pd.DataFrame]:
+    def tables(self, table: Table, columns: str | Sequence[str] | None = None) -> Iterator[pd.DataFrame]:
         """A table of docs/export.md, batch by batch. Raises UsageError when a column does not exist."""
         from llmtrack.analysis.export.tables import Export, rows_of
 
-        report = Export(table=table, columns=None if columns is None else tuple(columns))
+        report = Export(table=table, columns=None if columns is None else several(columns))
         recorded = self.source_records(report.looked_for)
         return (rows_of(part, table, recorded) for part in self.parts(report))
 
-    def sessions(self, columns: Sequence[str] | None = None, **where: Unpack[Where]) -> pd.DataFrame:
+    def sessions(self, columns: str | Sequence[str] | None = None, **where: Unpack[Where]) -> pd.DataFrame:
         """A row a session with all its numbers; the columns are those of docs/export.md.
 
         `attrs["excluded"]` and `attrs["repaired"]` of each table tell what was left out and mended.
         """
         return self.where(**where)._table("sessions", columns)
 
-    def events(self, columns: Sequence[str] | None = None, **where: Unpack[Where]) -> pd.DataFrame:
+    def events(self, columns: str | Sequence[str] | None = None, **where: Unpack[Where]) -> pd.DataFrame:
         """A row an event; the columns are those of docs/export.md. Texts are not read when no column needs them."""
         return self.where(**where)._table("events", columns)
 
-    def turns(self, columns: Sequence[str] | None = None, **where: Unpack[Where]) -> pd.DataFrame:
+    def turns(self, columns: str | Sequence[str] | None = None, **where: Unpack[Where]) -> pd.DataFrame:
         """A row a turn, a prompt with its answer; the columns are those of docs/export.md."""
         return self.where(**where)._table("turns", columns)
 
-    def _table(self, table: Table, columns: Sequence[str] | None) -> pd.DataFrame:
+    def _table(self, table: Table, columns: str | Sequence[str] | None) -> pd.DataFrame:
         from llmtrack.analysis.export.tables import Export
 
-        return self.run(Export(table=table, columns=None if columns is None else tuple(columns))).to_frame()
+        return self.run(Export(table=table, columns=None if columns is None else several(columns))).to_frame()
 
 
 def open(source: str | Sequence[str] | None = None, *, now: moments.When | None = None) -> Sessions:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +14,16 @@ from llmtrack.session.schema import well_formed
 
 Floats = npt.NDArray[np.float64]
 Objects = npt.NDArray[np.object_]
+T = TypeVar("T")
+
+
+def several(given: str | Iterable[T]) -> tuple[T | str, ...]:
+    """What was given, as a tuple; a text alone is one, not its letters.
+
+    >>> several("prompt"), several(["prompt", "copy"])
+    (('prompt',), ('prompt', 'copy'))
+    """
+    return (given,) if isinstance(given, str) else tuple(given)
 
 
 def distinct(values: npt.NDArray[Any]) -> npt.NDArray[Any]:

@@ -30,6 +30,7 @@ from llmtrack.analysis.parts import Part, merge
 from llmtrack.errors import UsageError
 from llmtrack.session.schema import CHAT
 from llmtrack.session.tally import Tally
+from llmtrack.session.values import several
 
 if TYPE_CHECKING:
     from llmtrack.analysis.report import ReportSettings
@@ -53,7 +54,7 @@ def needed_fields(
     >>> needed_fields(["prompt", "click[target=BUTTON]"], unit="chat")
     ('chat_session_id', 'target')
     """
-    others = [parse_step(text) for text in (*exclude, *among)]
+    others = [parse_step(text) for text in (*several(exclude), *several(among))]
     return tuple(sorted({*fields([*parse_steps(steps), *others]), *([CHAT] if unit == "chat" else [])}))
 
 
@@ -171,7 +172,7 @@ def _question(
 
 
 def _alternatives(texts: Iterable[str]) -> tuple[Alternative, ...]:
-    return tuple(each for text in texts for each in parse_step(text).alternatives)
+    return tuple(each for text in several(texts) for each in parse_step(text).alternatives)
 
 
 def _matched(found: Picked, question: Question, missing: Collection[int] = ()) -> pd.DataFrame:

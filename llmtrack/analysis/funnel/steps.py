@@ -19,6 +19,7 @@ from typing import Any, Final, NamedTuple
 
 from llmtrack.errors import UsageError
 from llmtrack.session.schema import CHAT, EVENT_TYPES, NEW_CHAT
+from llmtrack.session.values import several
 
 OPERATORS: Final = ("!=", ">=", "<=", "=", ">", "<", "~")  # two characters first: they are tried in this order
 MAX_STEPS: Final = 12  # the matching keeps a set of steps in 16 bits, and two bits are taken
@@ -118,13 +119,15 @@ def parse_step(text: str) -> Step:
     return _Reader(text).step()
 
 
-def parse_steps(texts: Iterable[str | Step]) -> tuple[Step, ...]:
-    """Steps with distinct names: of equal ones the second is called `name (2)`. Raises StepError, UsageError.
+def parse_steps(texts: str | Iterable[str | Step]) -> tuple[Step, ...]:
+    """Steps with distinct names: of equal ones the second is called `name (2)`; a text alone is one step.
+
+    Raises StepError, UsageError.
 
     >>> [step.name for step in parse_steps(["prompt", "prompt", "done=copy|selection"])]
     ['prompt', 'prompt (2)', 'done']
     """
-    steps = [step if isinstance(step, Step) else parse_step(step) for step in texts]
+    steps = [step if isinstance(step, Step) else parse_step(step) for step in several(texts)]
     if not 1 <= len(steps) <= MAX_STEPS:
         raise UsageError(
             f"A funnel has 1 to {MAX_STEPS} steps, this one has {len(steps)}.", "Give --step once per step."
@@ -147,9 +150,9 @@ def fields(steps: Iterable[Step]) -> tuple[str, ...]:
     >>> fields(parse_steps(["click[target=A]", "prompt|click[x>5]"]))
     ('target', 'x')
     """
-    several = [each for step in steps for each in step.alternatives]
-    chats = {CHAT for each in several if each.type == NEW_CHAT}
-    named = {condition.field for each in several for condition in each.conditions}
+    found = [each for step in steps for each in step.alternatives]
+    chats = {CHAT for each in found if each.type == NEW_CHAT}
+    named = {condition.field for each in found for condition in each.conditions}
     return tuple(sorted(chats | named | {name.partition(".")[0] for name in named}))
 
 

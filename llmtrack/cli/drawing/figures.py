@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -88,6 +88,19 @@ def contrasts(
         ]
         sections.append((heading, rows))
     return aligned(columns, sections, width)
+
+
+def sentences(
+    comparisons: Iterable[Comparison], titles: Mapping[str, str], shown: Callable[[Comparison], Sequence[str]]
+) -> list[str]:
+    """What `contrasts` draws, a sentence a comparison: for formats that hold one table."""
+    told = []
+    for each in comparisons:
+        difference, interval = shown(each)
+        title, p = titles.get(each.metric, each.metric), probability(each.p_adjusted)
+        about = "" if each.method == "none" else f": {difference} (95 %: {interval}; p adjusted {p})"
+        told.append(f"{title}, {each.group} against {each.control}{about}: {word(each).plain}.")
+    return told
 
 
 def points(each: Comparison) -> tuple[str, str]:

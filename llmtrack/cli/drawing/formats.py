@@ -64,10 +64,12 @@ def emit(
     format: Format = Format.table,
     out: Path | None = None,
     delimiter: str = ",",
+    below: Sequence[str] = (),
 ) -> None:
     """Print a result in the format asked for, to stdout or to the file `out`.
 
     JSON is `document`; the others are the `columns` of `rows`: CSV as values, table and markdown as their `show` says.
+    `below`: sentences under the table of markdown and html.
     A missing value (None, NaN) is null, an empty cell, or "-". Raises LlmtrackError when `out` cannot be written.
     """
     if format is Format.table:
@@ -77,9 +79,9 @@ def emit(
     elif format is Format.csv:
         write((BOM if out else "") + as_csv(rows, [column.key for column in columns], delimiter), out)
     elif format is Format.html:
-        write(as_html(rows, columns, str(document.get("command", "llmtrack"))), out)
+        write(as_html(rows, columns, str(document.get("command", "llmtrack")), below), out)
     elif format is Format.markdown:
-        write(as_markdown(rows, columns), out)
+        write(as_markdown(rows, columns, below), out)
     else:
         raise UsageError(f"Only a replay can be a {format}.", "Choose another --format, or another ending of --out.")
 
@@ -151,18 +153,19 @@ def as_csv(rows: Iterable[Mapping[str, Any]], keys: Sequence[str], delimiter: st
     return "".join(f"{line}\r\n" for line in (header, *lines))
 
 
-def as_markdown(rows: Iterable[Mapping[str, Any]], columns: Sequence[Column]) -> str:
-    """A pipe table; people's texts are escaped, newlines become <br>."""
+def as_markdown(rows: Iterable[Mapping[str, Any]], columns: Sequence[Column], below: Sequence[str] = ()) -> str:
+    """A pipe table, and sentences as a list; people's texts are escaped, newlines become <br>."""
     lines = [
         [_escaped(column.title) for column in columns],
         ["---:" if column.right else "---" for column in columns],
         *([_escaped(_shown(column, row, _lines)) for column in columns] for row in rows),
     ]
-    return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
+    told = "".join(f"- {_escaped(line(each))}\n" for each in below)
+    return "".join(f"| {' | '.join(cells)} |\n" for cells in lines) + (f"\n{told}" if told else "")
 
 
-def as_html(rows: Iterable[Mapping[str, Any]], columns: Sequence[Column], title: str) -> str:
-    """A page with one table; people's texts are escaped."""
+def as_html(rows: Iterable[Mapping[str, Any]], columns: Sequence[Column], title: str, below: Sequence[str] = ()) -> str:
+    """A page with one table, and sentences as a list; people's texts are escaped."""
     from llmtrack.cli.html import page
 
     head = "".join(f'<th scope="col">{escape(column.title)}</th>' for column in columns)
@@ -171,9 +174,12 @@ def as_html(rows: Iterable[Mapping[str, Any]], columns: Sequence[Column], title:
         for row in rows
     )
     table = f"<table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody>\n</table>"
+    told = "\n".join(f"<li>{escape(line(each))}</li>" for each in below)
+    listed = f"<ul>\n{told}\n</ul>\n" if told else ""
+    heading = f"<h1>llmtrack {escape(title)}</h1>"
     return page(
         f"llmtrack {title}",
-        f'<main>\n<h1>llmtrack {escape(title)}</h1>\n<div class="scroll" tabindex="0">\n{table}\n</div>\n</main>',
+        f'<main>\n{heading}\n<div class="scroll" tabindex="0">\n{table}\n</div>\n{listed}</main>',
     )
 
 

@@ -40,6 +40,7 @@ class Drawing:
     rows: Callable[[Any], Sequence[Mapping[str, Any]]] = _rows
     document: Callable[[Any], Mapping[str, Any]] = _document
     also_none: bool = False  # also drawn where there are no sessions
+    conclusions: Callable[[Any], Sequence[str]] = lambda found: ()  # under the table of markdown and html: sentences
     whole: Sequence[str] = ()  # keys of all columns of the rows: CSV has those beside too
 
 
@@ -70,7 +71,8 @@ def show(
         columns = [*columns, *(Column(key, key) for key in drawing.whole if key not in shown)]
     read = {"command": command, "source": sessions.source.name, "filters": sessions.filters.as_dict()}
     document = {**read, **about, **(drawing.document if drawing else _document)(found)}
-    emit(rows, columns, document, format=output.kind, out=output.out, delimiter=output.delimiter)
+    told = drawing.conclusions(found) if drawing else ()
+    emit(rows, columns, document, format=output.kind, out=output.out, delimiter=output.delimiter, below=told)
 
 
 def _plain(rows: Sequence[Mapping[str, Any]]) -> list[Column]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from llmtrack.cli.drawing.cautions import cautions, cleaning
-from llmtrack.cli.drawing.figures import NONE, contrasts, lifts, spark
+from llmtrack.cli.drawing.figures import NONE, contrasts, lifts, sentences, spark
 from llmtrack.cli.drawing.formats import Column
 from llmtrack.cli.drawing.numbers import amount, amounts, many, percent, percents
 from llmtrack.cli.drawing.report import Drawing
@@ -120,4 +120,9 @@ def _span(first: int, last: int) -> str:
     return f"{first}" if first == last else f"{first}-{last}"
 
 
-DRAWING = Drawing(COLUMNS, lines)
+def conclusions(found: ChatsResult) -> list[str]:
+    """What differs between groups: a sentence a metric and group."""
+    return sentences(found.comparisons, TITLES, lifts)
+
+
+DRAWING = Drawing(COLUMNS, lines, conclusions=conclusions)

@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from llmtrack.cli.drawing.cautions import cautions, cleaning
-from llmtrack.cli.drawing.figures import NONE, Share, contrasts, points, side_by_side, spark
+from llmtrack.cli.drawing.figures import NONE, Share, contrasts, points, sentences, side_by_side, spark
 from llmtrack.cli.drawing.formats import Column
 from llmtrack.cli.drawing.numbers import duration, many, percent, percents
 from llmtrack.cli.drawing.report import Drawing
@@ -251,4 +251,9 @@ def _idle(found: DropoffResult, width: int) -> Iterator[Text]:
     return aligned(columns, [(None, rows)], width)
 
 
-DRAWINGS = {each: Drawing(COLUMNS[each], lines, partial(_rows, table=each)) for each in Table}
+def conclusions(found: DropoffResult) -> list[str]:
+    """What differs between groups: a sentence a metric and group."""
+    return sentences(found.comparisons, TITLES, points)
+
+
+DRAWINGS = {each: Drawing(COLUMNS[each], lines, partial(_rows, table=each), conclusions=conclusions) for each in Table}

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from llmtrack.cli.drawing.cautions import cautions, cleaning
-from llmtrack.cli.drawing.figures import word
+from llmtrack.cli.drawing.figures import points, sentences, word
 from llmtrack.cli.drawing.formats import Column
 from llmtrack.cli.drawing.numbers import change, changes, duration, percent, percents, probability
 from llmtrack.cli.drawing.report import Drawing
@@ -133,4 +133,9 @@ def bars(share: float, width: int) -> str:
     return "█" * (eighths // 8) + " ▏▎▍▌▋▊▉"[eighths % 8].strip()
 
 
-DRAWING = Drawing(COLUMNS, lines)
+def conclusions(found: FunnelResult) -> list[str]:
+    """What differs between groups, of all units of a group: a sentence a step and group."""
+    return sentences((each for each in found.comparisons if each.p is not None), {}, points)
+
+
+DRAWING = Drawing(COLUMNS, lines, conclusions=conclusions)

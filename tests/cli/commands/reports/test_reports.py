@@ -121,8 +121,20 @@ def test_a_file_gets_plain_text(command: str, jsonl: str, tmp_path: Path) -> Non
 def test_csv_opens_in_pandas_and_markdown_is_a_table(command: str, jsonl: str) -> None:
     table = pd.read_csv(io.StringIO(shown(command, jsonl, "--format", "csv").out))
     lines = shown(command, jsonl, "--format", "markdown").out.splitlines()
-    assert len(lines) == len(table) + 2
-    assert all(line.startswith("| ") for line in lines)
+    assert all(line.startswith("| ") for line in lines[: len(table) + 2])
+    assert all(line.startswith("- ") for line in lines[len(table) + 3 :])
+
+
+@pytest.mark.parametrize("command", ["funnel", "dropoff", "chats"])
+def test_markdown_and_html_have_the_conclusions(command: str, jsonl: str) -> None:
+    compared = json.loads(shown(command, jsonl, "--format", "json").out)["comparisons"]
+    lines = shown(command, jsonl, "--format", "markdown").out.splitlines()
+    told = [line for line in lines if line.startswith("- ")]
+    assert len(told) == sum(1 for each in compared if command != "funnel" or each["p"] is not None) > 0
+    for line, each in zip(told, compared, strict=False):
+        assert f"{each['group']} against {each['control']}: " in line
+        assert line.endswith((": higher.", ": lower.", ": too few users.", ": no verdict.")) or "adjusted" in line
+    assert f"{compared[0]['group']} against {compared[0]['control']}" in shown(command, jsonl, "--format", "html").out
 
 
 @pytest.mark.parametrize("table", ["turns", "exits", "idle", "latency"])
