@@ -15,13 +15,13 @@ from llmtrack.config import Settings, load_settings
 from llmtrack.errors import UsageError
 from llmtrack.session import moments
 from llmtrack.session.cleaning.batch import Batch, of_sessions, without_bots
-from llmtrack.session.cleaning.clean import Cleaned, clean, clocks_of, needed, only
+from llmtrack.session.cleaning.clean import Cleaned, Visit, clean, clocks_of, needed, one, only
 from llmtrack.session.cleaning.clocks import Told
 from llmtrack.session.cleaning.visits import document_of
-from llmtrack.session.document import UNKNOWN
+from llmtrack.session.document import UNKNOWN, Document
 from llmtrack.session.ids import name
 from llmtrack.session.recorded import USUAL, kinds
-from llmtrack.session.values import several
+from llmtrack.session.values import Floats, several
 from llmtrack.store.sources.open import Filters, Source, open_source
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from llmtrack.analysis.report import Report, ReportSettings
 
 Table = Literal["sessions", "events", "turns"]
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 PROBED: Final = 2_000  # sessions that tell what a source records, where filters hide most of them
 
 Finding = TypeVar("Finding")
@@ -175,8 +176,25 @@ class Sessions:
                 waiting.append(replace(of_sessions(batch, clocks.unsure), broken=Counter()))
                 batch = of_sessions(batch, ~clocks.unsure)
             yield batch, bots, Counter()
+        if waiting and replace(self.filters, bots=False, people=False) != Filters():
+            told = self._told(np.concatenate([_unsure_days(batch) for batch in waiting]))
         for batch in waiting:
             yield batch, 0, told
+
+    def visit(self, document: Document, number: int = 1) -> Visit:
+        """A session of this source, cleaned as among all others (`clean.one`)."""
+        return one(document, self.now, self.settings.rules, number, told=lambda batch: self._told(_unsure_days(batch)))
+
+    def _told(self, days: Floats) -> Told:
+        """What all sessions of the source tell of the clocks of these days, whatever filters hide."""
+        told: Told = Counter()
+        if len(days):
+            first, last = (float(bound(days)) for bound in (np.min, np.max))
+            begin = _EPOCH + timedelta(days=first) if first else None  # 0: a session without a start
+            wanted = Filters(since=begin, until=_EPOCH + timedelta(days=last + 1) if last else None)
+            for batch in self.source.batches(wanted):
+                told.update(clocks_of(batch).told())
+        return told
 
     @property
     def _stored(self) -> Filters:
@@ -238,6 +256,12 @@ def open(source: str | Sequence[str] | None = None, *, now: moments.When | None 
     settings = load_settings()
     as_of = moments.moment(now) if now is not None else None
     return Sessions(open_source(source, settings), settings, now=as_of)
+
+
+def _unsure_days(batch: Batch) -> Floats:
+    """The days of the sessions that cannot tell how their clocks are off."""
+    clocks = clocks_of(batch)
+    return clocks.days[clocks.unsure]
 
 
 def _filters(where: Where, now: datetime) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from llmtrack.session.tally import Tally
 
 MANY: Final = 20  # equal waits or copies: so many tell, though others differ
 FIFTH: Final = 0.2
+NO_PROMPTS: Final = "no_prompts_stored"
 
 
 def notices(tally: Tally) -> list[tuple[str, str]]:
@@ -25,7 +26,7 @@ def _prompts(tally: Tally) -> Iterator[tuple[str, str]]:
         what = "The one session holds" if tally.sessions == 1 else f"All {tally.sessions:,} sessions hold"
         what += " no prompt" + (f", though something was sent {sent:,} time{'s' if sent > 1 else ''}" if sent else "")
         todo = "prompts of another collection are read with [sources.NAME.turns] in llmtrack.toml (docs/importing.md)"
-        yield "no_prompts_stored", f"{what}: nothing can be said of questions and answers. Next: {todo}."
+        yield NO_PROMPTS, f"{what}: nothing can be said of questions and answers. Next: {todo}."
 
 
 def _silences(tally: Tally) -> Iterator[tuple[str, str]]:

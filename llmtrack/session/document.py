@@ -12,6 +12,7 @@ from llmtrack.session.times import epoch_ms, raw_ms, refusal
 Document = dict[str, Any]
 SHORTEST_ID: Final = 12  # characters of a session_id that are shown at least
 UNKNOWN: Final = "unknown"  # a group, a device or a user that nobody wrote down
+_PLAIN_MS: Final = 10**11  # from here on a number is epoch ms (shapes.py)
 BOT: Final = "bot"  # the device of a session that nobody made: a crawler, a monitor
 
 
@@ -43,6 +44,15 @@ def start_ms(document: Document) -> float | None:
         return None
     found = [epoch_ms(event.get("t")) for event in events if isinstance(event, dict)]
     return min((t for t in found if t is not None), default=None)
+
+
+def last_activity_ms(document: Document) -> float:
+    """The latest time in a usable document, epoch ms: start, end, any event, the last write."""
+    found = [epoch_ms(document.get(key)) for key in ("start_time", "end_time", "updated_at")]
+    for event in document.get("events") or ():
+        t: Any = event.get("t") if isinstance(event, dict) else None
+        found.append(t if type(t) is int and t > _PLAIN_MS else epoch_ms(t))
+    return max(t for t in found if t is not None)
 
 
 def unusable(document: Any) -> str | None:

@@ -21,6 +21,7 @@ PROMPT: Final = "prompt"
 MODEL_RESPONSE: Final = "model_response"
 NEW_CHAT: Final = "new_chat"
 FEEDBACK: Final = "feedback"  # a thumb
+BROWSE: Final = "browse"  # a page's script notes its own address with it, after each answer
 ERROR: Final = "error"  # a failed answer, as other writers store it
 CHAT: Final = "chat_session_id"  # the field of an event's data that names its chat
 EVENT_TYPES: Final = (

@@ -12,6 +12,7 @@ import pytest
 from llmtrack.analysis.chats.report import Chats
 from llmtrack.analysis.chats.result import METRICS, ChatsResult
 from llmtrack.analysis.frames import frames
+from llmtrack.analysis.funnel.report import Funnel
 from llmtrack.analysis.stats import mean_interval
 from tests.analysis.running import run
 from tests.analysis.visits import NOW, START_MS, WEIGHTS, cleaned, in_batches, samples, turn, visit
@@ -166,3 +167,20 @@ def test_no_sessions_give_an_empty_result() -> None:
     result = found()
     assert (result.chats, result.groups, result.comparisons) == (0, [], [])
     assert [note.code for note in result.warnings] == ["no_chats"]
+
+
+def test_the_sessions_of_a_chat_are_one_chat() -> None:
+    def opened_again(name: str, *starts_s: float) -> Any:
+        events = [
+            (start + at, kind, {"text": "a b"})
+            for start in starts_s
+            for at, kind in ((0, "prompt"), (2, "model_response"))
+        ]
+        return visit(name, *events) | {"is_chat": True}
+
+    documents = [opened_again("x", 0, 90_000), opened_again("y#2", 0, 5_000, 10_000), opened_again("z", 0)]
+    (group,) = found(*documents).groups
+    assert (group.chats, group.sessions_per_chat, group.turns.mean) == (3, 2, 2)
+    funnel = Funnel(unit="chat")
+    (of_chats,) = run(funnel, cleaned(documents, funnel.fields)).groups
+    assert of_chats.units == 3

@@ -9,11 +9,14 @@ from llmtrack.analysis.experiment.users import People
 from llmtrack.analysis.interaction.events import Rows, given
 from llmtrack.session.cleaning.batch import Bools
 from llmtrack.session.cleaning.clean import Cleaned
+from llmtrack.session.cleaning.visits import chats_of
 from llmtrack.session.values import Floats
 
 
 def pieces(cleaned: Cleaned) -> pd.DataFrame:
     """A row a chat in a session: session, chat (its name, None without one), and numbers of what was said in it.
+
+    What names no chat is of the chat that the document is: its sessions, ID and ID#2, continue one another.
 
     turns (prompts), messages (prompts and answers), answers, partial (answers), words (NaN where a text is not stored),
     first_t and last_t (of the messages and errors), active_t (of any event; epoch ms).
@@ -23,7 +26,8 @@ def pieces(cleaned: Cleaned) -> pd.DataFrame:
     names = rows.chats
     pair_of = rows.session * len(names) + rows.chat + 1
     chat, at = np.unique(pair_of, return_inverse=True)
-    named = names[chat % len(names) - 1]
+    which, name = np.divmod(chat, len(names))
+    named = np.where(name > 0, names[name - 1], chats_of(cleaned.sessions)[which])
 
     def count(mask: Bools, values: Floats | None = None) -> Floats:
         return np.bincount(at[mask], None if values is None else values[mask], minlength=len(chat)).astype(np.float64)
@@ -36,7 +40,7 @@ def pieces(cleaned: Cleaned) -> pd.DataFrame:
     message = rows.prompt | rows.answer
     table = pd.DataFrame(
         {
-            "session": chat // len(names),
+            "session": which,
             "chat": pd.Series(named, dtype="str"),
             "turns": count(rows.prompt).astype(np.int64),
             "messages": count(message).astype(np.int64),

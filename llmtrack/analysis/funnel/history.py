@@ -16,6 +16,7 @@ from llmtrack.analysis.parts import Part, compact
 from llmtrack.errors import UsageError
 from llmtrack.session.cleaning.batch import DATA
 from llmtrack.session.cleaning.series import chats
+from llmtrack.session.cleaning.visits import chats_of
 from llmtrack.session.schema import CHAT
 from llmtrack.session.tally import Tally
 
@@ -62,8 +63,8 @@ def pick(frames: Frames, question: Question) -> Part:
     """The sessions, the chats of them where chats are counted, and their events that fit a step.
 
     sessions: session_id, start_ms, user_id, experiment_id, model_group, group, t (of the visit, epoch ms). chats: a row
-    a session's chat, or one for a session that names none (NaN). events: t, marks, and `place`: which chat of its
-    session, from 0.
+    a session's chat, or one for a session that names none (its document where that is a chat, else NaN). events: t,
+    marks, and `place`: which chat of its session, from 0.
     """
     sessions, events = frames.sessions, frames.events
     session = events["session"].to_numpy()
@@ -76,7 +77,9 @@ def pick(frames: Frames, question: Question) -> Part:
         of_session, chat, row = _chats(events, session, len(sessions))
         rows = rows[np.argsort(row[rows], kind="stable")]
         place = row[rows] - np.searchsorted(of_session, session[rows])
-        tables["chats"] = pd.DataFrame({"session": of_session, "chat": pd.Series(chat, dtype="str")})
+        documents = chats_of({key: sessions[key].to_numpy() for key in ("session_id", "number", "of_chat")})
+        named = pd.Series(chat).fillna(pd.Series(documents[of_session]))
+        tables["chats"] = pd.DataFrame({"session": of_session, "chat": named.astype("str")})
     tables["events"] = pd.DataFrame({"session": session[rows], "place": place, "t": t[rows], "marks": marks[rows]})
     found = _sessions(sessions, session, t, question)
     return Part(found, {name: compact(table) for name, table in tables.items()}, Tally(len(sessions)))

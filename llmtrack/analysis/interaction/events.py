@@ -14,6 +14,7 @@ from llmtrack.session.cleaning.clean import Cleaned
 from llmtrack.session.cleaning.series import chats, following, last, numbered
 from llmtrack.session.schema import (
     ACTIVITY,
+    BROWSE,
     COPY,
     ERROR,
     IDLE_AFTER_S,
@@ -39,7 +40,7 @@ class Rows:
     """The events of clean sessions, sorted by session and t; every mask and number has one entry an event.
 
     Which event a person made is decided here: all but answers and the tracker's remarks: that nobody did anything, that
-    the page was hidden or shown, what was on the screen. Where a person was away is decided here, too.
+    the page was hidden or shown, what was on the screen, where it is. Where a person was away is decided here, too.
     """
 
     def __init__(self, cleaned: Cleaned) -> None:
@@ -145,7 +146,7 @@ class Rows:
     @cached_property
     def user(self) -> Bools:
         """What a person did."""
-        return ~(self.call | self.idle | self.kind(VISIBILITY) | self.kind(VIEW))
+        return ~(self.call | self.idle | self.kind(VISIBILITY) | self.kind(VIEW) | self.kind(BROWSE))
 
     def _says(self, kind: str, field: str, value: str) -> Bools:
         found = self.kind(kind)

@@ -8,8 +8,9 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from llmtrack.analysis.interaction import events
+from llmtrack.analysis.interaction.events import at
 from llmtrack.analysis.interaction.evidence import Evidence
-from llmtrack.session.cleaning.batch import Ints
+from llmtrack.session.cleaning.batch import Bools, Ints
 from llmtrack.session.cleaning.clean import Cleaned
 from llmtrack.session.cleaning.series import numbered
 from llmtrack.session.document import UNKNOWN
@@ -48,12 +49,14 @@ def labelled(cleaned: Cleaned, by: str) -> Cleaned:
 def split(found: Evidence, by: str) -> Split:
     """The sessions by the models that answered in them, as `by` (one of MODELS) names these.
 
-    An answer that names none, and a prompt, have that of their turn. A failure that nobody named a model for is of
-    UNKNOWN, which makes no session a mixed one.
+    An answer that names none, and a prompt, have that of their turn. Where nothing of a turn names one and no answer
+    came, it is the only model of the session, or UNKNOWN where that met several or none; UNKNOWN makes no session a
+    mixed one.
     """
     rows, count = found.rows, len(found.cleaned)
     codes, names = numbered(rows.field(by))
     codes = _of_turns(found, codes)
+    codes = np.where((codes < 0) & _without_answer(found), _only(rows.session, codes, count)[rows.session], codes)
     labels, place = np.unique(np.append(names[:-1], UNKNOWN).astype(str), return_inverse=True)
     said = np.flatnonzero(rows.prompt | rows.response)
     pairs, at = np.unique(rows.session[said] * len(labels) + place[codes[said]], return_inverse=True)
@@ -77,3 +80,18 @@ def _of_turns(found: Evidence, codes: Ints) -> Ints:
     nameless = np.flatnonzero((prompt >= 0) & (codes < 0))
     codes[nameless] = codes[prompt[nameless]]
     return codes
+
+
+def _without_answer(found: Evidence) -> Bools:
+    """Failures, and prompts that a failure or nothing answered."""
+    rows = found.rows
+    return rows.error | (rows.prompt & ~at(rows.answer, found.response))
+
+
+def _only(session: Ints, codes: Ints, count: int) -> Ints:
+    """The one code (-1: none) that the events of each session have; -1 for sessions with several."""
+    known = codes >= 0
+    least, most = np.full(count, np.iinfo(np.int64).max), np.full(count, -1)
+    np.minimum.at(least, session[known], codes[known])
+    np.maximum.at(most, session[known], codes[known])
+    return np.where(least == most, most, -1)

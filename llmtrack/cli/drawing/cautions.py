@@ -6,14 +6,16 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
 
-from llmtrack.analysis.notices import notices
+from llmtrack.analysis.notices import NO_PROMPTS, notices
 from llmtrack.cli.drawing.numbers import many
 from llmtrack.cli.drawing.terminal import note
 from llmtrack.cli.drawing.text import line
+from llmtrack.session.cleaning.notices import PROMPTS
 
 if TYPE_CHECKING:
     from rich.text import Text
 
+    from llmtrack.session.cleaning.clean import Visit
     from llmtrack.session.tally import Tally
     from llmtrack.sessions import Sessions
 
@@ -105,3 +107,20 @@ def remarks(sessions: Sessions, tally: Tally, quiet: bool, *, warned: bool = Fal
         from llmtrack.cli.drawing.empty import why_empty
 
         note(why_empty(sessions.source, sessions.filters), quiet)
+
+
+def without_prompts(sessions: Sessions, visit: Visit | None, quiet: bool) -> None:
+    """On stderr, where neither the one session that is shown nor any of the source holds a prompt: that it is so."""
+    from llmtrack.session.tally import Tally, total
+    from llmtrack.sessions import Sessions
+
+    if quiet or (visit is not None and visit.cleaned.noticed.get(PROMPTS)):
+        return
+    tallies = []
+    for part in Sessions(sessions.source, sessions.settings, now=sessions.now).cleaned():
+        tallies.append(Tally.of(part))
+        if tallies[-1].noticed.get(PROMPTS):
+            return
+    for code, text in notices(total(tallies)):
+        if code == NO_PROMPTS:
+            note(text, quiet)

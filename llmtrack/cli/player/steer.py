@@ -15,7 +15,7 @@ from llmtrack.cli.drawing.terminal import note
 from llmtrack.cli.listed import Sort, listed, rows, summaries
 from llmtrack.cli.player.app import Player
 from llmtrack.errors import UnknownSession
-from llmtrack.session.cleaning.clean import Visit, one
+from llmtrack.session.cleaning.clean import Visit
 from llmtrack.session.cleaning.visits import document_of
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ class Shelf:
             document, number = self.sessions.source.get(part[0]), part[1]
         if document is None:
             raise UnknownSession(f'Session "{session_id}" is gone.')
-        return one(document, self.sessions.now, self.sessions.settings.rules, number), document
+        return self.sessions.visit(document, number), document
 
 
 def steer(

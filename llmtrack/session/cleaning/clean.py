@@ -9,7 +9,7 @@ The counts are part of every report.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, NamedTuple
@@ -272,16 +272,24 @@ def join(parts: Sequence[Cleaned]) -> Cleaned:
     )
 
 
-def one(document: Document, now: datetime, rules: Rules = PLAIN, number: int = 1) -> Visit:
+def one(
+    document: Document,
+    now: datetime,
+    rules: Rules = PLAIN,
+    number: int = 1,
+    told: Callable[[Batch], Told] | None = None,
+) -> Visit:
     """One session document, cleaned as all others are; of a document of several the session with this number.
 
-    -1 is the last one. Raises LlmtrackError when it is no session, or has not so many.
+    -1 is the last one. `told`: what all sessions tell of the clocks of these sessions' days. Raises LlmtrackError when
+    it is no session, or has not so many.
     """
     if reason := unusable(document):
         raise LlmtrackError(f"This document is no session: {reason.replace('_', ' ')}.")
     columns = Columns(None)
     columns.add(document)
-    cleaned = clean(columns.batch(), now, rules)
+    batch = columns.batch()
+    cleaned = clean(batch, now, rules, told(batch) if told else None)
     several = len(cleaned)
     if number > several:
         raise LlmtrackError(f"The document of this session holds {several}, not {number}.")

@@ -11,9 +11,12 @@ from llmtrack.session.cleaning.series import first_and_last, numbered
 from llmtrack.session.schema import CHAT, ERROR, MODEL_RESPONSE
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from llmtrack.session.cleaning.batch import Bools, Ints
     from llmtrack.session.cleaning.clean import Cleaned
     from llmtrack.session.rules import Rules
+    from llmtrack.session.values import Objects
 
 SILENCES: Final = "silences_over_"  # what is noticed, with the minutes
 ARRIVALS: Final = ("arrival", "page_load", "pageload", "session_start")  # events of a page that was opened
@@ -34,6 +37,16 @@ def document_of(session_id: str) -> tuple[str, int] | None:
     """The id of the document and the number of the session that `numbered_id` made this of; None for other ids."""
     found, mark, number = session_id.rpartition("#")
     return (found, int(number)) if mark and found and number.isdecimal() and int(number) > 1 else None
+
+
+def chats_of(sessions: Mapping[str, Any]) -> Objects:
+    """The chat that each session's document is; None where it is none. `sessions`: the table of clean ones."""
+    columns = (np.asarray(sessions[key]).tolist() for key in ("session_id", "number", "of_chat"))
+    found = np.full(len(sessions["session_id"]), None, dtype=object)
+    for row, (session_id, number, is_chat) in enumerate(zip(*columns, strict=True)):
+        if is_chat:
+            found[row] = session_id.removesuffix(numbered_id("", number))
+    return found
 
 
 def divide(cleaned: Cleaned, are_chats: Bools, rules: Rules) -> Cleaned:

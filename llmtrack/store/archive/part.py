@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from llmtrack.errors import LlmtrackError
 from llmtrack.session.cleaning.batch import TEXTS
-from llmtrack.session.document import Document, start_ms
+from llmtrack.session.document import Document, last_activity_ms, start_ms
 from llmtrack.store.archive.folder import Folder, Step, nothing
 from llmtrack.store.archive.manifest import Part, State, ids_path
 from llmtrack.store.archive.schema import EVENT, SCHEMA, TIME, table
@@ -47,6 +47,7 @@ class Writer:
         self.hashes: list[bytes] = []
         self._ids: list[str] = []
         self._starts: list[float] = []
+        self._last_start = 0.0
         self._closing = contextlib.ExitStack()
         self._sink = _Hashing(self._closing.enter_context(folder.write(path, step)))
         self._writer = self._closing.enter_context(_parquet(self._sink, archive_id))
@@ -73,6 +74,9 @@ class Writer:
         self.hashes += [hashlib.sha256(raw).digest() for raw in raws]
         self._ids += rows["session_id"].to_pylist()
         self._starts += [start_ms(document) or 0 for document in documents]
+        # A chat that began earlier may hold sessions that began later.
+        chats = (document for document in documents if document.get("is_chat") is True)
+        self._last_start = max([self._last_start, *self._starts, *map(last_activity_ms, chats)])
         self._step("row group written")
 
     def abandon(self) -> None:
@@ -94,7 +98,7 @@ class Writer:
             sessions=len(self.hashes),
             events=self.events,
             first_start=min(self._starts),
-            last_start=max(self._starts),
+            last_start=self._last_start,
             bytes=self._sink.size,
             sha256=self._sink.sha256,
             ids_bytes=ids.size,

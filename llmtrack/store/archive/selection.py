@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import bson
 from bson.errors import BSONError
 
-from llmtrack.session.document import Document, start_ms, unusable
+from llmtrack.session.document import Document, last_activity_ms, start_ms, unusable
 from llmtrack.session.filters import Filters
 from llmtrack.session.ids import name
 from llmtrack.session.schema import SILENT_AFTER_S
@@ -89,18 +89,6 @@ class Selection:
         silent = self.now - timedelta(seconds=SILENT_AFTER_S)
         ended = epoch_ms(document.get("end_time")) is not None
         return last_activity_ms(document) < _ms(self.cutoff if ended else min(self.cutoff, silent))
-
-
-def last_activity_ms(document: Document) -> float:
-    """The latest time in a usable document, epoch ms: start, end, any event, the last write."""
-    found = [epoch_ms(document.get(key)) for key in ("start_time", "end_time", "updated_at")]
-    for event in document.get("events") or ():
-        t: Any = event.get("t") if isinstance(event, dict) else None
-        found.append(t if type(t) is int and t > _PLAIN_MS else epoch_ms(t))
-    return max(t for t in found if t is not None)
-
-
-_PLAIN_MS: Final = 10**11  # from here on a number is epoch ms (shapes.py)
 
 
 def _ms(moment: datetime) -> float:

@@ -37,8 +37,8 @@ def is_exact(filters: Filters) -> bool:
 def mongo_query(filters: Filters) -> dict[str, Any]:
     """A MongoDB query that no wanted session fails.
 
-    What a server cannot compare (times that are no dates, names that are missing) it lets through: `Filters.matches`
-    decides.
+    What a server cannot compare (times that are no dates, names that are missing) it lets through, and chats, which may
+    hold sessions that began later: `Filters.matches` decides, and of chats cleaning.
     """
     query: dict[str, Any] = {}
     for key, path in _FIELDS.items():
@@ -54,6 +54,7 @@ def mongo_query(filters: Filters) -> dict[str, Any]:
     bounds = {operator: bound for operator, bound in bounds.items() if bound is not None}
     if bounds:
         query["$or"] = [{"start_time": bounds}, {"start_time": {"$not": {"$type": "date"}}}]
+        query["$or"] += [{"is_chat": True}] if filters.since is not None else []
     return query
 
 

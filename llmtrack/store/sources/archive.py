@@ -205,11 +205,12 @@ def _groups(file: pq.ParquetFile, filters: Filters) -> list[int]:
     groups = range(file.num_row_groups)
     if filters.since is None and filters.until is None:
         return list(groups)
-    place = file.schema_arrow.names.index("start_time")
+    place, odd = (file.schema_arrow.names.index(key) for key in ("start_time", "irregular"))
     found = []
     for group in groups:
         statistics = file.metadata.row_group(group).column(place).statistics
         early = filters.since is not None and statistics.has_min_max and statistics.max < filters.since
+        early = early and file.metadata.row_group(group).column(odd).statistics.max is False  # chats may go on later
         late = filters.until is not None and statistics.has_min_max and statistics.min >= filters.until
         if statistics.null_count or not (early or late):  # null: the first event says when it began
             found.append(group)

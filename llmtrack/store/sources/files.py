@@ -31,8 +31,13 @@ class ReadSource(Source):
     def __init__(self, name: str, preset: Preset | None = None) -> None:
         super().__init__(name)
         self._preset = preset
-        self.chats = preset is not None and preset.chats
+        self._chats = preset is not None and preset.chats
         self._met = 0  # sessions and what is none, in the last reading
+
+    @property
+    def chats(self) -> bool:
+        """Whether the preset, also one that was recognised, reads chats."""
+        return self._chats
 
     @abstractmethod
     def found(self) -> Iterator[Found | Unreadable]:
@@ -43,7 +48,7 @@ class ReadSource(Source):
         return as_sessions(self.found(), self._preset, self._recognise)
 
     def _recognise(self, preset: Preset) -> None:
-        self.chats = preset.chats
+        self._chats = preset.chats
         self.remark = f"{self.name} is read as {preset.title} (preset {preset.name})."
 
     def documents(self, filters: Filters = EVERYTHING) -> Iterator[Document]:

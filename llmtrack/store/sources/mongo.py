@@ -44,6 +44,13 @@ class MongoSource(Source):
         self._store = store
         self._sessions = store.to_read
 
+    @cached_property
+    def chats(self) -> bool:
+        """Whether chats were imported, as the first and the newest document tell: there is no index of it."""
+        with reachable():
+            found = (self._sessions.find_one({}, {"is_chat": 1}, sort=order) for order in (None, [("start_time", -1)]))
+            return any(document is not None and document.get("is_chat") is True for document in found)
+
     def close(self) -> None:
         """Close the connections."""
         self._store.close()

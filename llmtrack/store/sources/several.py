@@ -26,6 +26,11 @@ class SeveralSources(Source):
         super().__init__(" + ".join(source.name for source in sources))
         self._sources = sorted(sources, key=_turn)
 
+    @property
+    def chats(self) -> bool:
+        """Whether one of them holds chats."""
+        return any(source.chats for source in self._sources)
+
     def close(self) -> None:
         """Close all of them."""
         for source in self._sources:

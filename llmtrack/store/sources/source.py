@@ -33,7 +33,11 @@ class Source(ABC):
         self.unreadable = Broken()
         self.remark = ""  # what a reader should know of how it is read
         self.parts: dict[str, list[Document]] | None = None  # collects later documents of archived sessions, by id
-        self.chats = False  # whether its documents are chats, which may hold several sessions
+
+    @property
+    def chats(self) -> bool:
+        """Whether documents are known to be chats, which may hold several sessions."""
+        return False
 
     def __enter__(self) -> Self:
         return self

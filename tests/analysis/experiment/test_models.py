@@ -103,3 +103,23 @@ def test_all_models_together_are_the_whole_and_batches_change_nothing() -> None:
     report = Engagement(by="model")
     backwards = [cleaned(documents[::-1][i : i + 7], report.fields) for i in range(0, 40, 7)]
     assert run(report, backwards).to_dict() == by_model.to_dict()
+
+
+def test_what_no_model_answered_is_of_the_only_model_of_its_session() -> None:
+    failed = [(30, "prompt", {"text": "And slate?"}), (34, "error", {"text": "no"})]
+    open_prompt = (40, "prompt", {"text": "And clay?"})
+    one, two = (each | {"session_id": name, "events": each["events"][:]} for each, name in ((ONE, "1"), (TWO, "2")))
+    for document in (one, two):
+        document["events"] += visit("", *failed, open_prompt)["events"]
+    found = engaged(one, two)
+    assert values(found, "error_share") == {"owl": (1, 4), "elk": (0, 1), "unknown": (1, 2)}
+    assert values(found, "unanswered_share") == {"owl": (1, 4), "elk": (0, 1), "unknown": (1, 2)}
+    assert values(found, "left_after_share")["owl"] == (0, 2)
+
+
+def test_thumbs_belong_to_the_model_that_they_rate() -> None:
+    up, down = ((at, "feedback", {key: word}) for at, key, word in ((10, "feedback", "up"), (40, "rating", "down")))
+    rated = TWO | {"events": [*TWO["events"], *visit("", up, down)["events"]]}
+    found = engaged(rated, ONE)
+    assert values(found, "rated_share") == {"owl": (1, 2), "elk": (1, 1)}
+    assert values(found, "up_share") == {"owl": (1, 1), "elk": (0, 1)}

@@ -49,6 +49,7 @@ def frames(*sessions: dict[str, Any], fields: tuple[str, ...] = ()) -> Frames:
             **session,
         }
         row["start_ms"] = START_MS + 1000 * row.pop("start_s", 0)
+        row |= {"number": 1, "of_chat": False}
         for kind, t, *data in sorted(row.pop("events"), key=lambda event: event[1]):
             values = dict.fromkeys(fields) | (data[0] if data else {})
             events.append({"session": i, "t": START_MS + 1000 * t, "type": kind, **values})

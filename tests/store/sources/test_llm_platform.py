@@ -120,16 +120,21 @@ def in_lines(store: Store, uri: str, folder: Path) -> str:
     return str(path)
 
 
+def imported(store: Store, uri: str, folder: Path) -> str:
+    done("import", in_lines(store, uri, folder), "--to", uri, "-q")
+    return uri
+
+
 def in_archive(store: Store, uri: str, folder: Path) -> str:
     there = str(folder / "archive")
-    for words in (
-        ["import", in_lines(store, uri, folder), "--to", uri, "-q"],
-        ["archive", "--older-than", "1d", "--to", there, "--database", uri, "-q"],
-    ):
-        with pytest.raises(SystemExit) as ended:
-            main(words)
-        assert ended.value.code == 0
+    done("archive", "--older-than", "1d", "--to", there, "--database", imported(store, uri, folder), "-q")
     return there
+
+
+def done(*words: str) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(words)
+    assert ended.value.code == 0
 
 
 @pytest.mark.parametrize("place", [in_mongodb, in_lines, in_archive])
@@ -159,3 +164,38 @@ def test_every_shape_gives_the_right_numbers_wherever_it_lies(
     assert counted["copied_response_share"] == {"owl": (4, 15), "elk": (0, 1)}
     assert counted["error_share"] == {"owl": (1, 16), "elk": (0, 1), "unknown": (1, 1)}
     assert counted["prompts_per_session"] == {"owl": (15, 11), "mixed": (2, 1), "unknown": (1, 1)}
+
+
+@pytest.mark.parametrize("place", [in_mongodb, imported, in_lines, in_archive])
+def test_a_chat_that_began_earlier_counts_by_its_later_sessions(
+    place: Callable[[Store, str, Path], str], store: Store, mongodb_uri: str, tmp_path: Path
+) -> None:
+    later = NINE + timedelta(days=1)
+    with llmtrack.open(place(store, mongodb_uri, tmp_path)) as sessions:
+        assert sessions.sessions(["session_id"], since=later)["session_id"].tolist() == ["opened again#2"]
+        assert len(sessions.sessions(["session_id"], until=later)) == len(SESSIONS)
+
+
+def test_the_newest_session_may_be_of_an_old_chat(
+    store: Store, mongodb_uri: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    imported(store, mongodb_uri, tmp_path)
+    done("sessions", "--limit", "1", "--format", "json", "--source", mongodb_uri)
+    (row,) = json.loads(capsys.readouterr().out)["sessions"]
+    assert row["session_id"] == "opened again#2"
+    done("replay", "last", "--format", "json", "--source", mongodb_uri)
+    assert json.loads(capsys.readouterr().out)["session"]["start_time"] == "2026-03-04T09:00:00Z"
+
+
+@pytest.mark.parametrize("asked", [False, True])
+def test_replay_says_first_that_no_prompt_is_stored(
+    asked: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    silent = [session(name, enter(2), click(4), (6, "browse", {"page_url": "/"}), end=60) for name in ("a", "b")]
+    path = tmp_path / "sessions.jsonl"
+    more = [session("c", *turn(1, 3), end=5)] if asked else []
+    path.write_text("".join(json.dumps(each, default=datetime.isoformat) + "\n" for each in [*silent, *more]))
+    done("replay", "a", "--source", str(path))
+    told = capsys.readouterr()
+    assert told.err.startswith("All 2 sessions hold no prompt") != asked
+    assert "active 4 s" in " ".join(told.out.split())  # what the page's script notes is no act of a person

@@ -61,9 +61,9 @@ def replay(
 
     Example: llmtrack replay last --speed 4
     """
+    from llmtrack.cli.drawing.cautions import without_prompts
     from llmtrack.cli.replay.choosing import LAST, choose
     from llmtrack.cli.replay.show import show
-    from llmtrack.session.cleaning.clean import one
 
     steered = not (plain or instant or follow or output.out) and output.kind is Format.table and on_a_terminal()
     with reading(scope) as sessions:
@@ -74,7 +74,8 @@ def replay(
         document, number = choose(sessions.source, session, sessions.filters) if session is not None else (None, 1)
         if sessions.source.remark:
             note(sessions.source.remark, output.quiet)
-        visit = one(document, sessions.now, sessions.settings.rules, number) if document is not None else None
+        visit = sessions.visit(document, number) if document is not None else None
+        without_prompts(sessions, visit, output.quiet)
         if steered or visit is None or document is None:
             from llmtrack.cli.player.steer import steer
 
