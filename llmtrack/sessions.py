@@ -91,8 +91,18 @@ class Sessions:
         """The result of a report on these sessions."""
         from llmtrack.analysis.result import with_notices
 
-        found: Finding = with_notices(report.finish(self.parts(report), self.report_settings()))
+        found: Finding = with_notices(report.finish(self.parts(report), self.report_settings()), self.away())
         return found
+
+    def away(self) -> list[tuple[str, str]]:
+        """A code and a text, when some of these sessions were moved to archives that are not read; else nothing."""
+        found = self.source.away(self.filters.listed())
+        if found is None:
+            return []
+        count = "" if found.sessions is None else f"{found.sessions:,} "
+        what = f"{count}session{'s' * (found.sessions != 1)} that moved to {', '.join(found.folders.values())}"
+        how = " ".join(f"--source {each}" for each in found.together)
+        return [("archived", f"Not counted: {what}. To read all: {how}")]
 
     def parts(self, report: Report[Any]) -> Iterator[Part]:
         """What a report picks of each batch of these sessions."""

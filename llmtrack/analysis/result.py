@@ -93,9 +93,10 @@ class Result:
         return "\n".join([*lines, table])
 
 
-def with_notices(found: Any) -> Any:
+def with_notices(found: Any, first: Iterable[tuple[str, str]] = ()) -> Any:
     """The result, with what must be known of its source before its own warnings."""
-    return replace(found, warnings=[*(Note(*each) for each in notices(found.tally)), *found.warnings])
+    told = [Note(*each) for each in (*first, *notices(found.tally))]
+    return replace(found, warnings=[*told, *found.warnings])
 
 
 def number(value: float) -> float | None:

@@ -95,7 +95,7 @@ class Scope:
             "--source",
             metavar="URI|PATH",
             help="Where they are: a mongodb:// URI, embedded, a .jsonl or .bson file, an archive folder. Several are "
-            "read together. Default: MONGODB_URI, else the embedded server.",
+            "read together. Default: MONGODB_URI, else the embedded server; all: with its archives.",
         ),
     ] = None
     since: Since = None

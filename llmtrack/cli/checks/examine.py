@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from llmtrack.store.database.sessions import Store
 
 USER = "llmtrack-doctor"
+MARK = {"automation": True, "bot": True}  # where one cannot be deleted, reports leave it out
 CLOCK_S = 2.0  # clocks may differ by this much
 TIMEOUT_S = 10.0
 EMBEDDED_BYTES = 200e6  # of documents; reading all of them takes eleven times as much memory (docs/reliability.md)
@@ -140,7 +141,7 @@ def _writable(store: Store, serving: bool) -> Check:
     refuse_foreign(store.sessions)
     session_id = f"doctor_{secrets.token_hex(8)}"
     try:
-        store.start({"session_id": session_id, "user_id": USER, "start_time": datetime.now(UTC)})
+        store.start({"session_id": session_id, "user_id": USER, "start_time": datetime.now(UTC), "environment": MARK})
     finally:
         gone = store.delete(session_id)
     if not gone:
@@ -270,7 +271,7 @@ class _Walk:
 
     def start(self, check: str) -> Check:
         before = time.time()
-        found = self.post("/api/session/start", {"user_id": USER, "environment": {"automation": True}}, 201)
+        found = self.post("/api/session/start", {"user_id": USER, "environment": MARK}, 201)
         self.session_id, self.token = found["session_id"], found["token"]
         off_s = found["server_time"] / 1000 - (before + time.time()) / 2
         if abs(off_s) > CLOCK_S:

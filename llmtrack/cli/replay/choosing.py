@@ -9,10 +9,10 @@ from llmtrack.cli.drawing.numbers import many
 from llmtrack.cli.drawing.text import line
 from llmtrack.errors import LlmtrackError, UnknownSession
 from llmtrack.session.cleaning.visits import document_of
+from llmtrack.session.filters import Filters
 
 if TYPE_CHECKING:
     from llmtrack.session.document import Head
-    from llmtrack.session.filters import Filters
     from llmtrack.store.sources.open import Source
 
 LAST = "last"
@@ -38,6 +38,12 @@ def choose(sessions: Source, wanted: str, among: Filters) -> tuple[dict[str, Any
         return choose(sessions, part[0], among)[0], part[1]
     heads = sessions.find(wanted, limit=CANDIDATES + 1)
     if not heads:
+        if away := sessions.away(Filters(ids=frozenset({wanted}))):
+            how = " ".join(f"--source {each}" for each in away.together)
+            where = ", ".join(away.folders.values())
+            raise UnknownSession(
+                f'Session "{wanted}" was moved to the archive: {where}.', f"Try: llmtrack replay {wanted} {how}"
+            )
         raise UnknownSession(
             f'No session starts with "{wanted}".{_unread(sessions)}', "Try: llmtrack sessions --last 7d"
         )

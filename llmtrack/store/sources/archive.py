@@ -48,6 +48,11 @@ class ArchiveSource(Source):
         self.skip: set[str] = set()
         self._folder = folder
 
+    @property
+    def id(self) -> str | None:
+        """What tells this archive from others, wherever it lies."""
+        return Manifest(self._folder).id
+
     def documents(self, filters: Filters = EVERYTHING) -> Iterator[Document]:
         self.unreadable = Broken()
         for state in self._parts(filters):

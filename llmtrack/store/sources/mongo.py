@@ -21,7 +21,7 @@ from llmtrack.store.database.continuation import part_of, split
 from llmtrack.store.database.driver import reachable
 from llmtrack.store.database.query import LAST_CHARACTER, both, is_exact, mongo_query, stored_names
 from llmtrack.store.database.sessions import Store
-from llmtrack.store.sources.source import BATCH_EVENTS, BATCH_SESSIONS, EVERYTHING, Source, head, newest
+from llmtrack.store.sources.source import BATCH_EVENTS, BATCH_SESSIONS, EVERYTHING, Away, Source, head, newest
 
 _HEAD: Final = dict.fromkeys(("session_id", "start_time", "part", *NAMES, "environment.device", "environment.bot"), 1)
 _MARKS: Final = dict.fromkeys(("session_id", "part", "event_count", "rev", "updated_at", "end_time"), 1)
@@ -43,6 +43,7 @@ class MongoSource(Source):
         super().__init__(called)
         self._store = store
         self._sessions = store.to_read
+        self.usual = False  # whether it is the database that commands read when none is named
 
     @cached_property
     def chats(self) -> bool:
@@ -160,6 +161,26 @@ class MongoSource(Source):
                     near = self._sessions.find(query, fields).sort("session_id", way).limit(1)
                     found.update(str(document["session_id"]) for document in near)
         return found
+
+    def away(self, filters: Filters = EVERYTHING) -> Away | None:
+        """By what `archived` keeps of them; of those restored since, and of other writers, nothing is to be said."""
+        query = mongo_query(filters)
+        with reachable():
+            left = [each["session_id"] for each in self._store.archived.find(query, _HEAD) if filters.matches(each)]
+            here: set[Any] = set()
+            for first in range(0, len(left), BATCH_SESSIONS):
+                some = {"session_id": {"$in": left[first : first + BATCH_SESSIONS]}, "part": None}
+                here.update(each["session_id"] for each in self._sessions.find(some, {"session_id": 1}))
+        count = len(left) - len(here)
+        folders = self.archives() if count else {}
+        together = ("all",) if self.usual else (self.name, *folders.values())
+        return Away(count, folders, together) if folders else None
+
+    def archives(self) -> dict[str, str]:
+        """Where the archives of this database are that hold sessions, by their ids."""
+        from llmtrack.store.archive.registry import Registry  # reads Parquet, which takes a while to import
+
+        return {each["_id"]: each["folder"] for each in Registry(self._store).all() if each.get("holds_sessions")}
 
     def marks(self, ids: Sequence[str]) -> dict[str, object]:
         """By the index on session_id, without events; sessions that another application wrote have none of these."""

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Filters", "Source", "open_source"]
 
+ALL: Final = "all"  # names the usual database with all its archives
 EMBEDDED: Final = "embedded"  # names the embedded server, so that it can be read together with an archive
 _DUMPED: Final = (  # collections in a mongodump folder, the most telling first; LibreChat's sessions are logins
     ("messages.bson",),
@@ -37,15 +38,20 @@ _SUFFIXES: Final = (".jsonl", ".ndjson", ".json", ".bson")
 def open_source(uri: str | Sequence[str] | None, settings: Settings, *, stdin: IO[bytes] | None = None) -> Source:
     """Open what `uri` names: a MongoDB URI, `embedded`, a file or folder of sessions, an archive, `-` (standard input).
 
-    None (or an empty list) means settings.mongodb_uri, else the embedded server; a list means all of them together,
-    each session once. Raises UsageError when one names nothing readable, StoreUnavailable when there is no server.
+    None (or an empty list) means settings.mongodb_uri, else the embedded server; `all` is that with every archive of
+    it; a list means all of them together, each session once. Raises UsageError when one names nothing readable,
+    StoreUnavailable when there is no server.
     """
     if not isinstance(uri, str | None):
         if len(uri) > 1:
+            if ALL in uri:
+                raise UsageError("--source all reads the database with all its archives.", "Name it alone.")
             from llmtrack.store.sources.several import SeveralSources
 
             return SeveralSources([open_source(each, settings, stdin=stdin) for each in uri])
         uri = next(iter(uri), None)
+    if uri == ALL:
+        return _with_archives(settings)
     if uri is not None and uri in settings.sources:
         from llmtrack.store.sources.mapped import described
 
@@ -55,13 +61,38 @@ def open_source(uri: str | Sequence[str] | None, settings: Settings, *, stdin: I
     return _opened(uri, settings, None, stdin)
 
 
+def _with_archives(settings: Settings) -> Source:
+    """The usual database and every archive of it. Raises UsageError naming one that is not there."""
+    from llmtrack.store.archive.folder import open_folder
+    from llmtrack.store.sources.archive import ArchiveSource
+    from llmtrack.store.sources.several import SeveralSources
+
+    database = _opened(None, settings, None, None)
+    known = database.archives() if isinstance(database, MongoSource) else {}
+    found: list[Source] = [database]
+    for id, folder in known.items():
+        archive = ArchiveSource(open_folder(folder))
+        if archive.id != id:
+            database.close()
+            raise UsageError(
+                f"The archive {folder} of this database is not reached from here.",
+                "Mount it, or read what is here: name the database and the archives, each with --source.",
+            )
+        found.append(archive)
+    return SeveralSources(found) if known else database
+
+
 def _opened(uri: str | None, settings: Settings, preset: Preset | None, stdin: IO[bytes] | None) -> Source:
+    usual = uri is None
     if uri == EMBEDDED:
         settings, uri = settings.changed(mongodb_uri=None), None
     if uri is None:
         store = connect(settings)
         named = settings.mongodb_uri.reveal() if settings.mongodb_uri else None
-        return _of_store(store, _public_name(named, store) if named else EMBEDDED, preset)
+        source = _of_store(store, _public_name(named, store) if named else EMBEDDED, preset)
+        if isinstance(source, MongoSource):
+            source.usual = usual
+        return source
     if uri.startswith(("mongodb://", "mongodb+srv://")):
         named_there = bool(public(uri).partition("://")[2].partition("/")[2])
         store = store_at(uri, settings.changed(database=None) if named_there else settings)

@@ -16,7 +16,7 @@ from llmtrack.session.filters import Filters
 from llmtrack.session.ids import name
 from llmtrack.store.sources.archive import ArchiveSource
 from llmtrack.store.sources.mongo import MongoSource
-from llmtrack.store.sources.source import EVERYTHING, Source, newest
+from llmtrack.store.sources.source import EVERYTHING, Away, Source, newest
 
 
 class SeveralSources(Source):
@@ -79,6 +79,16 @@ class SeveralSources(Source):
 
     def beside(self, ids: Sequence[str]) -> Iterable[str]:
         return (session_id for source in self._sources for session_id in source.beside(ids))
+
+    def away(self, filters: Filters = EVERYTHING) -> Away | None:
+        """What lies in archives that are not among these; how much of it, nobody can tell where some are."""
+        read = {source.id for source in self._sources if isinstance(source, ArchiveSource)}
+        for source in self._sources:
+            if found := source.away(filters):
+                left = {id: folder for id, folder in found.folders.items() if id not in read}
+                known = found.sessions if left == found.folders else None
+                return found._replace(sessions=known, folders=left) if left else None
+        return None
 
     def _in_turn(self, seen: set[str]) -> Iterator[Source]:
         """The sources; what one could not read is added when it is done."""

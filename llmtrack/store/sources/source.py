@@ -6,7 +6,7 @@ import heapq
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final, Self
+from typing import Any, Final, NamedTuple, Self
 
 from llmtrack.errors import UsageError
 from llmtrack.session.cleaning.batch import Batch
@@ -23,6 +23,17 @@ EVERYTHING: Final = Filters()
 MANIFEST: Final = "_manifest.jsonl"  # a folder that holds it is an archive
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class Away(NamedTuple):
+    """Sessions that were moved from a database to archives, whose places are `folders` by their ids.
+
+    `sessions`: how many; None when nobody can tell. `together`: what --source must name to read all.
+    """
+
+    sessions: int | None
+    folders: dict[str, str]
+    together: tuple[str, ...]
 
 
 class Source(ABC):
@@ -83,6 +94,11 @@ class Source(ABC):
         """Among others the session_ids whose start is most like that of one of `ids`: how far each can be cut."""
         del ids
         return (head.session_id for head in self.heads())
+
+    def away(self, filters: Filters = EVERYTHING) -> Away | None:
+        """Which wanted sessions were moved to archives that this does not read; None when none were."""
+        del filters
+        return None
 
     def marks(self, ids: Sequence[str]) -> dict[str, object]:
         """What is different as soon as one of these sessions is; cheap enough to be asked for every second.

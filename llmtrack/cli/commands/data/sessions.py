@@ -62,6 +62,8 @@ def sessions(
         for row, short in zip(rows, _short_ids(rows, found.source, output.kind), strict=True):
             row["id"] = short
         remarks(found, tally, output.quiet)
+        for _, told_away in asked.away():
+            note(told_away, output.quiet)
     matched = tally.sessions if matched is None else matched
     columns = {
         Format.table: fitting(rows, PIPED_WIDTH if output.out else console().width),

@@ -198,11 +198,13 @@ def _serve(settings: Settings, database: str, port: int) -> None:
     """The collector over the demo's database, with the demo provider: no key of the user's is spent."""
     from llmtrack.collector.server import run
     from llmtrack.config import DEMO, Experiment, Group
+    from llmtrack.sample import plan
 
+    groups = [Group(name=each.name, model=DEMO, provider=DEMO, weight=1) for each in plan.GROUPS]  # as the samples
     only: dict[str, Any] = {
         "mongodb_uri": None,
         "database": database,
-        "experiment": DEMO,
-        "experiments": {DEMO: Experiment(groups=[Group(name=DEMO, model=DEMO, provider=DEMO)])},
+        "experiment": plan.EXPERIMENT,  # what is asked on the page stands beside the samples
+        "experiments": {plan.EXPERIMENT: Experiment(groups=groups)},
     }
     run(settings.changed(**only), HOST, port, workers=1, quiet=True)

@@ -172,7 +172,7 @@ def test_it_serves_the_page_at_the_address_it_names_and_leaves_with_ctrl_c(insid
             told = (re.search(r"http://127\.0\.0\.1:\d+", line) for line in process.stdout)
             address = next((found[0] for found in told if found), None)
             assert address
-            assert 'data-experiment="demo"' in _get(address)
+            assert 'data-experiment="production_v1"' in _get(address)
             process.send_signal(signal.SIGINT)
             _, err = process.communicate(timeout=30)
         finally:

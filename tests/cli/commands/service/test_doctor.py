@@ -214,3 +214,19 @@ def test_clocks_that_disagree_are_a_warning(off_s: float, says: str) -> None:
     check = _compared("clock", "the database", off_s)
     assert check.status == "warning"
     assert says in check.finding
+
+
+def test_what_could_not_be_deleted_is_left_out(
+    serve: Callable[[Flask], str],
+    collector: Flask,
+    store: Store,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(Store, "delete", lambda self, session_id: False)
+    examine(capsys, serve(collector))
+    assert store.sessions.count_documents({}) == 2
+    for command, count in (("sessions", "matched"), ("dropoff", "sessions")):
+        with pytest.raises(SystemExit):
+            main([command, "--format", "json"])
+        assert json.loads(capsys.readouterr().out)[count] == 0
