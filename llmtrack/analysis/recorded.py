@@ -34,6 +34,7 @@ NEEDS: Final[Mapping[str, tuple[Kinds, ...]]] = {  # number → of each of these
     **dict.fromkeys(("responses", "partials", "errors", "words_out", "left_after"), (_ANSWERED,)),
     **dict.fromkeys(("waiting_s", "unanswered"), (_ASKED, _ANSWERED)),
     **dict.fromkeys(("copies", "answer_copies", "copied_responses", "copied"), (frozenset({COPY}),)),
+    "copies_without_answer": (frozenset({COPY}),),
     **dict.fromkeys(("selections", "answer_selections", "selected"), (frozenset({SELECTION}),)),
     **dict.fromkeys(("scroll_max_px", "scroll_total_px", "scroll_reversals", "scroll_depth"), (frozenset({SCROLL}),)),
     **dict.fromkeys(("idle", "idle_first"), (frozenset({ACTIVITY, VISIBILITY}),)),

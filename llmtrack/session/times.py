@@ -15,8 +15,10 @@ from llmtrack.session.values import Floats, number
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MS: Final = timedelta(milliseconds=1)
+# Below it, so large a number counts from another year: .NET's ticks from 1, Windows's from 1601, Apple's from 2001.
+_2000_NS: Final = 946_684_800e9
 # Which unit a number counts, its size says (from, below, factor, divisor); the smallest are ms since a page opened.
-_UNITS: Final = ((1e8, 1e11, 1e3, 1), (1e14, 1e17, 1, 1e3), (1e17, np.inf, 1, 1e6))  # s, µs, ns
+_UNITS: Final = ((1e8, 1e11, 1e3, 1), (1e14, 1e17, 1, 1e3), (_2000_NS, np.inf, 1, 1e6))  # s, µs, ns
 _NAMES: Final = ((1e14, "ms"), (1e17, "microseconds"), (np.inf, "nanoseconds"))  # below, the unit of a number
 _ZONE: Final = re.compile(r"(.+?)\s*\[([A-Za-z0-9_+/-]+)\]")  # Java: 2026-11-01T10:00+01:00[Europe/Berlin]
 _UTC: Final = re.compile(r"(.*\d)(?:\s*[+-]00:?00)?\s*(?:UTC|GMT|Z)")  # 2026-11-01 10:00:00 UTC; Go adds +0000 before
@@ -98,6 +100,8 @@ def refusal(t: float) -> str:
     """
     if math.isnan(t):
         return ""
+    if 1e17 <= t < _2000_NS:
+        return "before_2000_in_nanoseconds"
     return "before_1970" if t < 0 else f"after_2100_in_{next(name for below, name in _NAMES if t < below)}"
 
 

@@ -73,11 +73,17 @@ def load(
     tally = Tally()
     batch: dict[Key, _Row] = {}
     size = 0
+    counted: set[Key] = set()  # by a dry run, after which no store knows them
     for found in documents:
         row = _row(found)
         if isinstance(row, Unreadable):
             tally.refuse(*row)
             continue
+        if row.key in counted:
+            tally.known += 1
+            continue
+        if dry_run:
+            counted.add(row.key)
         if row.key in batch:  # the file holds it twice: the second one may differ
             _store(store, batch, tally, dry_run, overwrite)
             batch, size = {}, 0

@@ -104,7 +104,7 @@ def test_a_thumb_belongs_to_one_answer(events: list[Any], rated: list[str]) -> N
 
 def test_exports_leave_empty_what_was_never_recorded() -> None:
     row = run(Export(table="sessions"), CHATS).to_frame().iloc[0]
-    for column in ("copies", "copied_responses", "selections", "clicks", "scroll_max_px", "idle", "exit_reason"):
+    for column in ("copies", "copies_without_answer", "selections", "clicks", "scroll_max_px", "idle", "exit_reason"):
         assert row.isna()[column], column
     assert row["prompts"] == 2
     assert run(Export(table="sessions"), CHATS, [COPIES]).to_frame()["copies"].tolist() == [0, 0, 0, 1]

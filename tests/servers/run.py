@@ -44,11 +44,18 @@ def main(tests: list[str]) -> int:
     with running() as uri:
         command = [sys.executable, "-m", "pytest", "-q", "-n", "2", "-rfE", *(tests or TESTS)]
         told = {**os.environ, "LLMTRACK_TEST_MONGODB_URI": uri}
-        ran = subprocess.run(command, env=told, capture_output=True, text=True)
-    failed = re.findall(r"^(?:FAILED|ERROR) (\S+)", ran.stdout, re.MULTILINE)
+        with subprocess.Popen(command, env=told, stdout=subprocess.PIPE, text=True) as ran:
+            assert ran.stdout is not None
+            lines = [_shown(line) for line in ran.stdout]
+    failed = re.findall(r"^(?:FAILED|ERROR) (\S+)", "".join(lines), re.MULTILINE)
     strange = sorted(test for test in failed if not test.startswith(tuple(KNOWN)))
-    print(*(f"fails, and is not known to: {test}" for test in strange), ran.stdout.splitlines()[-1], sep="\n")
+    print(*(f"fails, and is not known to: {test}" for test in strange), sep="\n")
     return 1 if strange or ran.returncode not in (0, 1) else 0
+
+
+def _shown(line: str) -> str:
+    print(line, end="", flush=True)  # as it comes: a run of some minutes is no riddle
+    return line
 
 
 if __name__ == "__main__":

@@ -67,6 +67,9 @@ def test_many_at_once_are_as_one_by_one(values: list[float]) -> None:
         (5e13, "event_with_t_after_2100_in_ms"),
         ("9000000000000000", "event_with_t_after_2100_in_microseconds"),
         (Int64(9 * 10**18), "event_with_t_after_2100_in_nanoseconds"),
+        (639_291_240_000_000_000, "event_with_t_before_2000_in_nanoseconds"),  # .NET: ticks of 100 ns since the year 1
+        (134_380_008_000_000_000, "event_with_t_before_2000_in_nanoseconds"),  # Windows: the same since 1601
+        ("815220000000000000", "event_with_t_before_2000_in_nanoseconds"),  # Apple: ns since 2001
         (Decimal128("1e20"), "event_with_t_after_2100_in_nanoseconds"),
     ],
 )

@@ -60,8 +60,8 @@ def test_somebody_who_inserts_the_same_in_between_is_noticed(store: Store, monke
 
 
 def test_a_dry_run_counts_and_writes_nothing(store: Store) -> None:
-    tally = load(store, found(visit("a"), {"x": 1}), dry_run=True)
-    assert (tally.inserted, tally.unreadable) == (1, 1)
+    tally = load(store, found(visit("a"), {"x": 1}, visit("b"), visit("a")), dry_run=True)
+    assert (tally.inserted, tally.known, tally.unreadable) == (2, 1, 1)
     assert store.sessions.count_documents({}) == 0
 
 

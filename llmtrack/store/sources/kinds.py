@@ -14,6 +14,10 @@ _MAGIC: Final = (
     (SQLITE, "an SQLite database; of those only Open WebUI's webui.db is read"),
     (b"PK\x03\x04", f"a zip file; {_UNPACK}"),
     (b"\x28\xb5\x2f\xfd", f"a zstd file; {_UNPACK}"),
+    (b"\x1f\x8b", "a gzip file in a gzip file; unpack it once"),  # the outer one is read
+    *((b"x" + level, f"zlib's data; {_UNPACK}") for level in (b"\x01", b"\x9c", b"\xda")),
+    (b"\x04\x22\x4d\x18", f"an lz4 file; {_UNPACK}"),
+    (b"Rar!", f"a RAR file; {_UNPACK}"),
     (b"BZh", f"a bzip2 file; {_UNPACK}"),
     (b"\xfd7zXZ\0", f"an xz file; {_UNPACK}"),
     (b"7z\xbc\xaf\x27\x1c", f"a 7z file; {_UNPACK}"),

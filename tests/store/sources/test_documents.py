@@ -205,6 +205,10 @@ OTHERS = {
     "zip": (b"PK\x03\x04" + bytes(30), "zip"),
     "SQLite": (b"SQLite format 3\0" + bytes(100), "SQLite"),
     "an archive, gzipped": (gzip.compress(b"\x6d\xe2\x99\x81" + bytes(30)), "mongodump --archive"),
+    "gzip twice": (gzip.compress(gzip.compress(b"{}")), "a gzip file in a gzip file"),
+    "zlib": (zlib.compress(b"{}" * 9), "zlib's data"),
+    "zlib, best": (zlib.compress(b"{}" * 9, 9), "zlib's data"),
+    "lz4": (b"\x04\x22\x4d\x18" + bytes(9), "an lz4 file"),
     "zstd": (b"\x28\xb5\x2f\xfd" + bytes(9), "zstd"),
     "HTML": (b"<!doctype html>", "HTML"),
 }
