@@ -69,7 +69,7 @@ def pick(frames: Frames, question: Question) -> Part:
     sessions, events = frames.sessions, frames.events
     session = events["session"].to_numpy()
     t = events["t"].to_numpy(dtype=np.float64)
-    marks = _marks(events, question)
+    marks = marks_of(events, question)
     rows = np.flatnonzero(marks)
     place = np.zeros(len(rows), dtype=np.int64)
     tables = {}
@@ -169,7 +169,7 @@ def _with_visits(picked: Picked, unit: npt.NDArray[np.int32], n_units: int, ques
     return History(units, t, marks, n_units)
 
 
-def _marks(events: pd.DataFrame, question: Question) -> Marks:
+def marks_of(events: pd.DataFrame, question: Question) -> Marks:
     """Bits of each event, as Rules defines them."""
     kind = events["type"]
     if not isinstance(kind.dtype, pd.CategoricalDtype):

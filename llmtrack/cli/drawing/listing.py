@@ -17,6 +17,7 @@ _START = Column("start_time", "start (UTC)", lambda start: f"{start:%Y-%m-%d %H:
 _GROUP = Column("model_group", "group")
 _DURATION = Column("duration_s", "duration", duration, right=True)
 _COUNTS = (Column("prompts", "prompts", right=True), Column("copies", "copies", right=True))
+_SORTED = (*_COUNTS, Column("active_s", "active", duration, right=True), Column("errors", "errors", right=True))
 _EXIT = Column("exit_reason", "exit", lambda reason: reason.replace("_", " "))
 WIDE = (
     _ID, _START, Column("user_id", "user"), _GROUP, Column("device", "device"), _DURATION, *_COUNTS, _EXIT,
@@ -36,13 +37,23 @@ LAYOUTS = (  # the first that fits the terminal
 )
 
 
-def fitting(rows: Sequence[Mapping[str, Any]], width: int) -> Sequence[Column]:
-    """The first layout for which `width` has room."""
-    for layout in LAYOUTS:
+def fitting(rows: Sequence[Mapping[str, Any]], width: int, key: str = "") -> Sequence[Column]:
+    """The first layout for which `width` has room; with the column of `key`, in the place of a count where it must."""
+    layouts = [each for layout in LAYOUTS for each in showing(layout, key)]
+    for layout in layouts:
         cells = [max(len(column.title), *(_length(column, row) for row in rows), 0) for column in layout]
         if sum(cells) + BETWEEN * (len(layout) - 1) <= width:
             return layout
-    return LAYOUTS[-1]
+    return layouts[-1]
+
+
+def showing(layout: Sequence[Column], key: str) -> list[Sequence[Column]]:
+    """The layout, where it has to with the column of `key`: added, or in the place of its last count."""
+    also = next((column for column in _SORTED if column.key == key), None)
+    if also is None or key in [column.key for column in layout]:
+        return [layout]
+    last = max(place for place, column in enumerate(layout) if column in _COUNTS)
+    return [(*layout[: last + 1], also, *layout[last + 1 :]), (*layout[:last], also, *layout[last + 1 :])]
 
 
 def _length(column: Column, row: Mapping[str, Any]) -> int:

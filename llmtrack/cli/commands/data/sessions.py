@@ -9,10 +9,10 @@ import typer
 
 from llmtrack.cli.drawing.cautions import cleaning, remarks
 from llmtrack.cli.drawing.formats import Column, Format, emit, write
-from llmtrack.cli.drawing.listing import WIDE, fitting, shortened
+from llmtrack.cli.drawing.listing import WIDE, fitting, shortened, showing
 from llmtrack.cli.drawing.numbers import many
 from llmtrack.cli.drawing.terminal import PIPED_WIDTH, console, note
-from llmtrack.cli.drawing.text import line as text
+from llmtrack.cli.drawing.text import line as printable
 from llmtrack.cli.listed import Sort, listed, summaries, told
 from llmtrack.cli.listed import rows as ordered
 from llmtrack.cli.options import Output, Scope, shared
@@ -43,6 +43,19 @@ def sessions(
         ),
     ] = Sort.start,
     limit: Annotated[int, typer.Option(help="So many at most; 0: all.", min=0, metavar="N")] = 20,
+    reverse: Annotated[bool, typer.Option("--reverse", help="The other way round: oldest or fewest first.")] = False,
+    text: Annotated[
+        str | None, typer.Option("--text", metavar="REGEX", help="With this in a question or an answer.")
+    ] = None,
+    event: Annotated[
+        list[str] | None,
+        typer.Option("--event", metavar="EVENT", help="With this event: 'copy[…]', as in a funnel's step; repeatable."),
+    ] = None,
+    min_prompts: Annotated[int, typer.Option(min=0, metavar="N", help="With so many prompts or more.")] = 0,
+    exit: Annotated[
+        str | None, typer.Option(metavar="REASON", help="Ended so: after_copy, waiting, silent, … (docs/numbers.md).")
+    ] = None,
+    rating: Annotated[str | None, typer.Option(metavar="up|down", help="With an answer rated so.")] = None,
     follow: Annotated[
         bool, typer.Option("--follow", help="Print a line whenever one begins or ends; from a database.")
     ] = False,
@@ -51,29 +64,36 @@ def sessions(
 
     CSV and JSON have whole ids and more columns; docs/numbers.md says what each number means.
 
-    Example: llmtrack sessions --last 7d --sort copies --limit 10
+    Example: llmtrack sessions --last 7d --event 'copy|selection' --min-prompts 3 --sort active
     """
+    from llmtrack.analysis.happened import Happened
+
+    happened = Happened(text=text, events=tuple(event or ()), min_prompts=min_prompts, exit=exit, rating=rating)
     with reading(scope) as asked:
         if follow:
+            if happened or reverse:
+                raise UsageError("--follow shows all that begin and end.", "Leave what filters by events away.")
             _follow(asked, output)
-        found, matched = listed(asked, sort, limit)
-        table, tally = summaries(found)
-        rows = ordered(told(table, asked, tally), sort, limit)
+        found, matched = listed(asked, sort, limit, every=reverse or bool(happened))
+        table, tally = summaries(found, happened)
+        rows = ordered(told(table, asked, tally), sort, limit, reverse)
         for row, short in zip(rows, _short_ids(rows, found.source, output.kind), strict=True):
             row["id"] = short
         remarks(found, tally, output.quiet)
         for _, told_away in asked.away():
             note(told_away, output.quiet)
-    matched = tally.sessions if matched is None else matched
+    matched = len(table["session_id"]) if matched is None else matched
     columns = {
-        Format.table: fitting(rows, PIPED_WIDTH if output.out else console().width),
+        Format.table: fitting(rows, PIPED_WIDTH if output.out else console().width, sort.column),
         Format.csv: [Column(key, key) for key in KEYS],
-    }.get(output.kind, WIDE)
+    }.get(output.kind, showing(WIDE, sort.column)[0])
     document = {
         "command": "sessions",
         "source": found.source.name,
         "filters": found.filters.as_dict(),
+        "happened": happened.as_dict(),
         "sort": sort.value,
+        "reverse": reverse,
         "matched": matched,
         "unreadable": tally.unreadable,
         "excluded": tally.excluded,
@@ -84,6 +104,8 @@ def sessions(
         emit(rows, columns, document, format=output.kind, out=output.out, delimiter=output.delimiter)
     for line in cleaning(tally.excluded, tally.repaired):
         note(line.plain, output.quiet)
+    if happened and tally.sessions and not rows:
+        note(f"In none of {many(tally.sessions, 'session')} that happened.", output.quiet)
     if rows:
         more = "" if len(rows) == matched else "; all with --limit 0"
         note(f"{len(rows):,} of {many(matched, 'session')}{more}. Play one: llmtrack replay ID", output.quiet)
@@ -96,8 +118,8 @@ def _follow(asked: Sessions, output: Output) -> None:
 
     if output.kind is not Format.table or output.out:
         raise UsageError("--follow prints lines as they come.", "Leave --format and --out away.")
-    for happened in begun_and_ended(asked, time.sleep):
-        write(f"{text(happened)}\n")
+    for what in begun_and_ended(asked, time.sleep):
+        write(f"{printable(what)}\n")
 
 
 def _short_ids(rows: Sequence[Mapping[str, Any]], source: Source, format: Format) -> list[str]:
