@@ -31,35 +31,42 @@ class Shown:
         return _letters(self.text)
 
     @cached_property
-    def seen(self) -> str:
-        """The letters and digits of what a page shows of it, if it is markdown."""
-        return _letters(visible(self.text))
+    def seen(self) -> tuple[str, ...]:
+        """The letters and digits of what a page shows of it, if it is markdown; also with the numbers of its lists.
+
+        Some browsers put these into a copy, and some do not.
+        """
+        return tuple(dict.fromkeys(_letters(visible(self.text, numbers=numbers)) for numbers in (False, True)))
 
     def holds(self, part: Shown) -> bool:
         """Whether a person who saw this can have copied that: blocks, quotes, dashes and markers may read otherwise."""
         if part.folded in self.folded:
             return True
         letters = part.written
-        return len(letters) >= _SURE and (letters in self.written or letters in self.seen)
+        return len(letters) >= _SURE and any(letters in text for text in (self.written, *self.seen))
 
     def ends_in(self, part: Shown) -> bool:
         """Whether that begins within this and goes on after it."""
-        start = self.seen.find(part.written[:_SPAN]) if len(part.written) >= 2 * _SPAN else -1
-        return start >= 0 and part.written.startswith(self.seen[start:])
+        if len(part.written) < 2 * _SPAN:
+            return False
+        starts = ((seen, seen.find(part.written[:_SPAN])) for seen in self.seen)
+        return any(start >= 0 and part.written.startswith(seen[start:]) for seen, start in starts)
 
     def begins_in(self, part: Shown) -> bool:
         """Whether that began before this and ends within it."""
-        end = self.seen.find(part.written[-_SPAN:]) if len(part.written) >= 2 * _SPAN else -1
-        return end >= 0 and part.written.endswith(self.seen[: end + _SPAN])
+        if len(part.written) < 2 * _SPAN:
+            return False
+        ends = ((seen, seen.find(part.written[-_SPAN:])) for seen in self.seen)
+        return any(end >= 0 and part.written.endswith(seen[: end + _SPAN]) for seen, end in ends)
 
 
-def visible(text: str) -> str:
-    """The text that a page shows of markdown.
+def visible(text: str, *, numbers: bool = False) -> str:
+    """The text that a page shows of markdown; with the `numbers` of its lists as they are written.
 
     >>> visible("A **round** [loaf](https://example.org) &amp; `rye`")
     'A round loaf & rye'
     """
-    return "".join(_pieces(_parser().parse(text))).strip()
+    return "".join(_pieces(_parser().parse(text), numbers)).strip()
 
 
 @cache
@@ -69,12 +76,14 @@ def _parser() -> MarkdownIt:
     return MarkdownIt("commonmark").enable(["table", "strikethrough"])
 
 
-def _pieces(tokens: Sequence[Token]) -> Iterator[str]:
+def _pieces(tokens: Sequence[Token], numbers: bool) -> Iterator[str]:
     for token in tokens:
         if token.type == "image":
             yield token.content  # its alternative text
         elif token.children is not None:
-            yield from _pieces(token.children)
+            yield from _pieces(token.children, numbers)
+        elif token.type == "list_item_open" and numbers:
+            yield f"{token.info} "  # nothing where no numbers are shown
         elif token.type in ("softbreak", "hardbreak") or (token.nesting < 0 and token.block):
             yield "\n"
         elif token.type in ("text", "text_special", "code_inline", "fence", "code_block"):

@@ -22,6 +22,7 @@ SEEN = {  # an answer, and what a browser gives for a selection of it
     "a heading": ("## Bread\n\nKeep it dry.", "Bread\n\nKeep it dry."),
     "a list": ("Check:\n\n- cut side down\n- no fridge", "Check:\n\ncut side down\nno fridge"),
     "a numbered list": ("1. Mix\n2. Bake", "Mix\nBake"),
+    "a numbered list, with its numbers": ("1. [Mix](https://e.org) *it*\n2. Bake", "1. Mix it\n2. Bake"),
     "a quote": ("> Bread is life\n> and more", "Bread is life and more"),
     "a table, cell by cell": ("| day | loaf |\n|---|---|\n| 1 | rye |", "day\tloaf\n1\trye"),
     "inline code": ("Call `loaf.bake()` twice", "Call loaf.bake() twice"),

@@ -145,7 +145,9 @@ def clean(batch: Batch, now: datetime, rules: Rules = PLAIN, told: Told | None =
     start = np.where(unplaced, first_t, start)
     backwards = end < start
     end[backwards] = np.nan
-    offset = start_offset(events.t, events.session, start, first_t)
+    are_chats = np.asarray(batch.sessions["is_chat"], dtype=bool)
+    known_chats = are_chats if rules.chats is None else np.full(sessions, rules.chats)
+    offset = start_offset(events.t, events.session, start, first_t, known_chats)
     if offset.any():
         events.t = events.t - offset[events.session]
     outside = events.t < start[events.session] - NEAR_MS
@@ -202,7 +204,7 @@ def clean(batch: Batch, now: datetime, rules: Rules = PLAIN, told: Told | None =
         recorded=kinds(batch).union(events.types[code] for code in distinct(events.codes).tolist()),
     )
     found = replace(found, noticed=noticed(found))
-    return divide(found, np.asarray(batch.sessions["is_chat"], dtype=bool), rules)
+    return divide(found, are_chats, rules)
 
 
 def only(cleaned: Cleaned, which: Bools) -> Cleaned:

@@ -219,8 +219,12 @@ def _steady(delays: Floats, within_ms: float = _STEADY_MS) -> float:
     return delay if not -100 <= delay <= _LEAD_MS else 0.0
 
 
-def start_offset(t: Floats, session: Ints, start: Floats, first_t: Floats) -> Floats:
-    """By how much to move whole sessions of which no event lies near the start; 0 for the others."""
+def start_offset(t: Floats, session: Ints, start: Floats, first_t: Floats, chats: Bools) -> Floats:
+    """By how much to move whole sessions of which no event lies near the start; 0 for the others.
+
+    One of the `chats` that was begun longer before than any zone explains was taken up later: no clock is wrong.
+    """
     near = np.zeros(len(start), dtype=bool)
     near[session[np.abs(t - start[session]) <= NEAR_MS]] = True
+    near |= chats & (first_t - start > _FARTHEST_MS)
     return np.where(near | np.isnan(first_t), 0.0, first_t - start)

@@ -117,3 +117,12 @@ def test_a_rating_may_stand_under_feedback(fields: tuple[str, ...] | None) -> No
     columns = Columns(fields)
     columns.add(document)
     assert clean(columns.batch(), NOW).field("rating").tolist() == ["up", "neutral", None, "down"]
+
+
+def test_a_chat_that_was_begun_and_first_used_later_had_no_wrong_clock() -> None:
+    late = chat(40 * HOUR_S)
+    found = cleaned(late | {"is_chat": True})
+    assert found.sessions["start_ms"].tolist() == [START + 40 * HOUR_S * 1000]
+    assert (found.sessions["end_ms"] - found.sessions["start_ms"]).tolist() == [60_000]
+    assert found.repaired["clock_shifted"] == 0
+    assert cleaned(late, Rules(chats=False)).repaired["clock_shifted"] == 1
