@@ -19,7 +19,10 @@ RESPONSES: Final = (MODEL_RESPONSE, ERROR)
 
 @dataclass
 class Events:
-    """Events of a batch, sorted by session: the `rows` of the batch they are, their `session`, `t` and type `codes`."""
+    """Events of a batch, sorted by session: the `rows` of the batch they are, their `session`, `t` and type `codes`.
+
+    `stored`: numbers in the order in which they were stored, the oldest first.
+    """
 
     batch: Batch
     session: Ints
@@ -27,12 +30,13 @@ class Events:
     t: Floats
     codes: Ints
     types: list[str]
+    stored: Ints
 
     @classmethod
     def of(cls, batch: Batch) -> Events:
         """All events, in stored order."""
-        session = np.repeat(np.arange(len(batch.counts)), batch.counts)
-        return cls(batch, session, np.arange(len(batch.t)), batch.t, batch.type_codes, batch.types)
+        session, rows = np.repeat(np.arange(len(batch.counts)), batch.counts), np.arange(len(batch.t))
+        return cls(batch, session, rows, batch.t, batch.type_codes, batch.types, rows)
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -49,7 +53,7 @@ class Events:
     def take(self, which: Bools | Ints) -> None:
         """Keep these events, in this order."""
         self.session, self.rows = self.session[which], self.rows[which]
-        self.t, self.codes = self.t[which], self.codes[which]
+        self.t, self.codes, self.stored = self.t[which], self.codes[which], self.stored[which]
 
     def insert(self, like: Ints, rank: Floats, t: Floats, kind: str) -> tuple[Ints, Bools]:
         """Add events of this type at `rank` (between two places), of the sessions of the events `like`.

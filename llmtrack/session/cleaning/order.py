@@ -33,10 +33,28 @@ def sort(events: Events) -> Ints:
     kept = ~_pushed(events)
     back = (t[kept][1:] < t[kept][:-1]) & (session[kept][1:] == session[kept][:-1])
     inversions = np.bincount(session[kept][1:][back], minlength=events.sessions)
+    events.stored = _oldest_first(events)
     order = np.arange(len(events))
-    order[rows] = rows[np.lexsort((t[rows], session[rows]))]
+    order[rows] = rows[np.lexsort((events.stored[rows], t[rows], session[rows]))]
     events.take(order)
     return inversions
+
+
+def _oldest_first(events: Events) -> Ints:
+    """The numbers `stored` of events in stored order: turned around in sessions that were stored newest first.
+
+    There t steps back several times, and forth by no more than clocks differ, and no n says another order.
+    """
+    session, t, stored = events.session, events.t, events.stored
+    same = session[1:] == session[:-1]
+    back, forth = same & (t[1:] < t[:-1]), same & (t[1:] > t[:-1] + STORED_MS)
+    backs, forths = (np.bincount(session[1:][steps], minlength=events.sessions) for steps in (back, forth))
+    first = np.searchsorted(session, np.arange(events.sessions))
+    last = np.searchsorted(session, np.arange(events.sessions), side="right") - 1
+    newest = (backs > 1) & (forths == 0)
+    newest[session[~np.isnan(events.batch.n[events.rows])]] = False
+    newest[newest] = t[first[newest]] - t[last[newest]] > STORED_MS
+    return np.where(newest[session], stored[first[session]] + stored[last[session]] - stored, stored)
 
 
 def _pushed(events: Events) -> Bools:
@@ -73,7 +91,7 @@ def _early_answers(events: Events) -> tuple[Ints, Ints]:
     turn = events.field(_TURN, asked)
     codes = np.full(len(asked), -1) if turn is None else numbered(turn)[0]
     target = _of_turn(events, asked, is_prompt, codes)
-    if (np.diff(events.rows[asked]) < 0).any():  # else all were stored in order of time
+    if (np.diff(events.stored[asked]) < 0).any():  # else all were stored in order of time
         stored = _stored_before(events, asked, is_prompt, codes)
         target = np.where((target < 0) & (stored >= 0), stored, target)
     early = np.flatnonzero((target >= 0) & (asked < target))
@@ -88,7 +106,7 @@ def _of_turn(events: Events, asked: Ints, is_prompt: Bools, codes: Ints) -> Ints
     target = np.full(len(asked), -1, dtype=np.int64)
     named = np.flatnonzero(codes >= 0)
     _, group = np.unique(events.session[asked[named]] * (codes.max(initial=0) + 1) + codes[named], return_inverse=True)
-    order = np.lexsort((events.rows[asked[named]], group))
+    order = np.lexsort((events.stored[asked[named]], group))
     named, group = named[order], group[order]
     prompts, answers = named[is_prompt[named]], named[~is_prompt[named]]
     of_prompt, of_answer = group[is_prompt[named]], group[~is_prompt[named]]
@@ -106,7 +124,7 @@ def _stored_before(events: Events, asked: Ints, is_prompt: Bools, codes: Ints) -
     """For each answer the prompt stored directly before it in its chat, if it is dated a little later; else -1."""
     target = np.full(len(asked), -1, dtype=np.int64)
     chat = _stored_chats(events)[asked]
-    order = np.lexsort((events.rows[asked], chat, events.session[asked]))
+    order = np.lexsort((events.stored[asked], chat, events.session[asked]))
     session, chat, prompt = events.session[asked[order]], chat[order], is_prompt[order]
     t, turn = events.t[asked[order]], codes[order]
     same = np.append((session[1:] == session[:-1]) & (chat[1:] == chat[:-1]), False)  # as the next one
@@ -124,7 +142,7 @@ def _stored_chats(events: Events) -> Ints:
     names = events.field(CHAT)
     if names is None:
         return np.full(len(events), -1)
-    order = np.argsort(events.rows)
+    order = np.argsort(events.stored)
     found = np.empty(len(events), dtype=np.int64)
     found[order] = chats(numbered(names)[0][order], events.session[order])
     return found

@@ -162,6 +162,16 @@ TURNS = {  # stored events; question, answer and wait of each turn; how many ans
     "an answer long before the next question is not its own": (
         [asked(0, "q1"), asked(9000, "q2"), answered(5000, "a1")], [("q1", "a1", 5), ("q2", None, None)], 0,
     ),
+    "newest first, each question soon after the answer": (
+        [answered(8000, "a3"), asked(6500, "q3"), answered(5000, "a2"), asked(3500, "q2"), answered(2000, "a1"),
+         asked(0, "q1")],
+        [("q1", "a1", 2), ("q2", "a2", 1.5), ("q3", "a3", 1.5)], 0,
+    ),
+    "newest first, answers of the moment and before it": (
+        [answered(60_000, "a3"), asked(60_000, "q3"), answered(29_000, "a2"), asked(30_000, "q2"), answered(0, "a1"),
+         asked(0, "q1")],
+        [("q1", "a1", 0), ("q2", "a2", 0), ("q3", "a3", 0)], 1,
+    ),
 }  # fmt: skip
 
 
