@@ -90,12 +90,12 @@ class _Commands(TyperGroup):
         return _Lazy(cmd_name, COMMANDS[cmd_name]) if cmd_name in COMMANDS else None
 
 
-def _plain(**settings: Any) -> typer.Typer:
+def _plain(add_completion: bool = False, **settings: Any) -> typer.Typer:
     # help drawn by rich takes 0.2 s to import: three times the start of everything else
-    return typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None, **settings)
+    return typer.Typer(add_completion=add_completion, pretty_exceptions_enable=False, rich_markup_mode=None, **settings)
 
 
-app = _plain(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": WIDEST})
+app = _plain(True, cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": WIDEST})
 
 
 def _version(asked: bool) -> None:

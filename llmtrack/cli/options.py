@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_type_hints
 
 import typer
 
+from llmtrack.cli import completing
 from llmtrack.cli.drawing.formats import ENDINGS, Format
 from llmtrack.cli.drawing.target import check_target
 from llmtrack.errors import UsageError
@@ -60,8 +61,13 @@ Until = Annotated[
     datetime | None,
     _which("--until", parser=parsed(moments.end), metavar="DATE", help="Began before then; a day is included whole."),
 ]
-Group = Annotated[str | None, _which("--group", metavar="NAME", help="Only this model group.")]
-Experiment = Annotated[str | None, _which("--experiment", metavar="NAME", help="Only this experiment.")]
+Group = Annotated[
+    str | None, _which("--group", metavar="NAME", help="Only this model group.", autocompletion=completing.groups)
+]
+Experiment = Annotated[
+    str | None,
+    _which("--experiment", metavar="NAME", help="Only this experiment.", autocompletion=completing.experiments),
+]
 User = Annotated[str | None, _which("--user", metavar="ID", help="Only this user.")]
 Delimiter = Annotated[str, _output(parser=delimiter, metavar="CHARACTER", help="Between cells of CSV: , or ; or tab.")]
 Quiet = Annotated[bool, _output("--quiet", "-q", help="No remarks; silent when all went well.")]
@@ -76,7 +82,10 @@ By = Annotated[
     ),
 ]
 Control = Annotated[
-    str | None, typer.Option("--control", metavar="NAME", help="The group that others are compared with.")
+    str | None,
+    typer.Option(
+        "--control", metavar="NAME", help="The group that others are compared with.", autocompletion=completing.groups
+    ),
 ]
 Database = Annotated[
     str | None,
@@ -108,7 +117,10 @@ class Scope:
     experiment: Experiment = None
     user: User = None
     session_id: Annotated[
-        list[str] | None, _which("--session", metavar="ID", help="Only this session; may stand several times.")
+        list[str] | None,
+        _which(
+            "--session", metavar="ID", help="Only this session; may stand several times.", autocompletion=completing.ids
+        ),
     ] = None
     device: Annotated[str | None, _which(metavar="NAME", help="Only this device: desktop, mobile, tablet.")] = None
     bots: Annotated[bool, _which("--bots", help="Count bots in, which are left out else.")] = False

@@ -20,12 +20,18 @@ _NEWEST, _FEW = 500, 12  # sessions whose names are looked at, and names that ar
 
 def _near(source: Source, key: str, value: str) -> str:
     """Names that are there: those like it, else, where they are few, all."""
+    found = names_there(source, key)
+    names = get_close_matches(value, found, 3) or (sorted(found)[:_FEW] if len(found) <= _FEW else [])
+    return f" There are: {', '.join(map(line, names))}." if names else ""
+
+
+def names_there(source: Source, key: str) -> set[str]:
+    """The groups, experiments, users or devices (`key`) of the newest sessions."""
     from llmtrack.store.sources.open import Filters
 
     ids = frozenset(head.session_id for head in source.newest(Filters(), _NEWEST))
-    found = {str(each) for batch in source.batches(Filters(ids=ids)) for each in batch.sessions[_COLUMNS[key]] if each}
-    names = get_close_matches(value, found, 3) or (sorted(found)[:_FEW] if len(found) <= _FEW else [])
-    return f" There are: {', '.join(map(line, names))}." if names else ""
+    batches = source.batches(Filters(ids=ids))
+    return {str(each) for batch in batches for each in batch.sessions[_COLUMNS[key]] if each}
 
 
 def why_empty(source: Source, filters: Filters) -> str:

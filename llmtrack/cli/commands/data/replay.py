@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from llmtrack.cli.completing import ids
 from llmtrack.cli.drawing.formats import Format, write
 from llmtrack.cli.drawing.numbers import many
 from llmtrack.cli.drawing.terminal import console, note, on_a_terminal
@@ -29,7 +30,11 @@ def replay(
     output: Output,
     session: Annotated[
         str | None,
-        typer.Argument(metavar="ID", help='A session_id, the start of one, or "last"; none: choose from a list.'),
+        typer.Argument(
+            metavar="ID",
+            help='A session_id, the start of one, or "last"; none: choose from a list.',
+            autocompletion=ids,
+        ),
     ] = None,
     speed: Annotated[float, typer.Option(help="Play so many times as fast.", min=0.01, metavar="N")] = 1.0,
     idle_limit: Annotated[
