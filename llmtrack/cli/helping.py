@@ -43,7 +43,7 @@ class _WhenGiven:
         several = param.multiple or param.nargs != 1
         if value is None:
             return () if several else None
-        wanted = param.type_descriptor.annotation
+        wanted = None if param.type_descriptor.parameter_info.parser else param.type_descriptor.annotation
         if value is param.default or (wanted is str and isinstance(value, str)):
             return value
         if wanted == list[str] and isinstance(value, list | tuple):

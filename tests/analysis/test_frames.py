@@ -190,7 +190,7 @@ def test_without_fields_events_come_with_whole_data() -> None:
         pytest.param([event(0), event(0)], 1, id="no n, all the same"),
         pytest.param([event(0, "copy", a={"b": [1]}), event(0, "copy", a={"b": [1]})], 1, id="equal nested data"),
         pytest.param([event(0, "copy", a=1), event(0, "copy", a=2)], 2, id="other data"),
-        pytest.param([event(0), event(1)], 2, id="other t"),
+        pytest.param([event(0), event(60)], 2, id="other t"),
         pytest.param([event(0, "x"), event(0, "y")], 2, id="other type"),
         pytest.param([event(0, n=1), event(0)], 2, id="only one has n"),
         pytest.param([event(3, n=2), event(1, n=1), event(9, n=2.0), event(9, n=3)], 3, id="n out of order"),
@@ -242,7 +242,7 @@ def test_a_session_is_open_for_30_minutes_after_its_last_event(ago: int, is_open
 
 def test_broken_events_are_counted_and_named_and_keep_the_places_of_the_others() -> None:
     broken = Broken()
-    found = gathered(session("x", event(0), {"type": "y"}, {"t": START, "type": ""}, event(5)), broken=broken)
+    found = gathered(session("x", event(0), {"type": "y"}, {"t": START, "type": ""}, event(60)), broken=broken)
     assert found.events["pos"].tolist() == [1, 4]
     assert {key: count for key, count in found.excluded.items() if count} == {
         "event_not_an_object": 1, "event_without_t": 1, "event_without_type": 1,

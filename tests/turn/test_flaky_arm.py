@@ -46,12 +46,14 @@ class Sessions:
         self.ahead_ms: dict[str, float] = {}
         self._keys: set[tuple[str, str]] = set()
 
-    def owner(self, session_id: str) -> dict[str, Any] | None:
+    def owner(self, session_id: str, claim: object = None) -> dict[str, Any] | None:
         return self.documents.get(session_id)
 
     find = owner
 
-    def append(self, session_id: str, events: Iterable[dict[str, Any]], *, once: str | None = None) -> Appended:
+    def append(
+        self, session_id: str, events: Iterable[dict[str, Any]], claim: object = None, *, once: str | None = None
+    ) -> Appended:
         if once and (session_id, once) in self._keys:
             return Appended(0, 1)
         self._keys.add((session_id, once or ""))
