@@ -219,13 +219,14 @@ def test_the_name_of_a_source_holds_no_password(settings: Settings) -> None:
         assert source.name == "mongodb://db.example.org:27018/visits"
 
 
-def test_the_database_is_the_one_of_the_uri_else_the_settings_else_the_default(settings: Settings) -> None:
-    named = load_settings(MONGODB_URI="mongodb://h", database="other")
+def test_the_database_is_the_one_of_the_uri_else_the_settings_else_the_default() -> None:
+    nobody, soon = "mongodb://127.0.0.1:9", "?serverSelectionTimeoutMS=20"  # opening asks whose the collection is
+    named, usual = load_settings(MONGODB_URI=f"{nobody}/{soon}", database="other"), load_settings()
     for uri, with_settings, expected in [
-        ("mongodb://h/mine", named, "mongodb://h/mine"),
-        ("mongodb://h", named, "mongodb://h/other"),
-        ("mongodb://h/?retryReads=true", settings, "mongodb://h/llm_experiment"),
-        (None, named, "mongodb://h/other"),
+        (f"{nobody}/mine{soon}", named, f"{nobody}/mine"),
+        (f"{nobody}/{soon}", named, f"{nobody}/other"),
+        (f"{nobody}/{soon}&retryReads=true", usual, f"{nobody}/llm_experiment"),
+        (None, named, f"{nobody}/other"),
     ]:
         with open_source(uri, with_settings) as source:
             assert source.name == expected
