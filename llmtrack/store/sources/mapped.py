@@ -12,7 +12,18 @@ from llmtrack.session.ratings import thumb
 from llmtrack.session.schema import MODEL_RESPONSE, PROMPT
 from llmtrack.session.values import number, text
 from llmtrack.store.sources.documents import Found, Unreadable
-from llmtrack.store.sources.messages import MODEL, PERSON, Items, Message, at, converted, first, moment, text_of
+from llmtrack.store.sources.messages import (
+    MODEL,
+    PERSON,
+    Items,
+    Message,
+    at,
+    converted,
+    first,
+    moment,
+    text_of,
+    with_turns,
+)
 from llmtrack.store.sources.presets import named
 from llmtrack.store.sources.presets.preset import Preset
 
@@ -74,16 +85,18 @@ def _visits(given: VisitSource) -> Preset:
             mapped = sorted([*(mapped or []), *told], key=lambda event: moment(event, "t") or 0)
         return {key: value for key, value in session.items() if value is not None} | {"events": mapped}
 
+    def turn_of(document: Document) -> str | None:
+        of = given.turns
+        return str(name(at(document, of.session_id))) if of and at(document, of.query) is not None else None
+
     def joined(items: Items) -> Iterator[Found | Unreadable]:
-        turns: dict[str, list[Document]] = {}
-        for item in items:
+        for item, turns in with_turns(items, turn_of, lambda document: str(name(at(document, given.session_id)))):
             if isinstance(item, Unreadable):
                 yield item
-            elif given.turns and at(item.document, given.turns.query) is not None:
-                turns.setdefault(str(name(at(item.document, given.turns.session_id))), []).append(item.document)
+            elif turn_of(item.document) is not None:
+                yield Unreadable(item.where, f"no visit for this turn and {len(turns) - 1} more")
             else:
-                session_id = str(name(at(item.document, given.session_id)))
-                yield Found(item.where, visit(item.document, turns.get(session_id, [])))
+                yield Found(item.where, visit(item.document, turns))
 
     collections: dict[str, Any] = {}
     if given.turns:

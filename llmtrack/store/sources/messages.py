@@ -174,3 +174,28 @@ def first(document: Document, *paths: str) -> Any:
 def moment(document: Document, *paths: str) -> float | None:
     """The time under the first of these paths that holds one, epoch ms."""
     return next((ms for path in paths if (ms := epoch_ms(at(document, path))) is not None), None)
+
+
+def with_turns(
+    items: Items, turn_of: Callable[[Document], str | None], session_of: Callable[[Document], str]
+) -> Iterator[tuple[Found | Unreadable, list[Document]]]:
+    """Documents of sessions, each with its turns, which lie in documents of their own, in whatever order both come.
+
+    `turn_of`: the session that a turn belongs to, None for what is no turn. Sessions without turns so far wait for the
+    last document. Turns that no session claims come at the end, those of a session with the first one as the item.
+    """
+    turns: dict[str, list[Found]] = {}
+    waiting: list[Found] = []
+    for item in items:
+        if isinstance(item, Unreadable):
+            yield item, []
+        elif (of := turn_of(item.document)) is not None:
+            turns.setdefault(of, []).append(item)
+        elif mine := turns.pop(session_of(item.document), None):
+            yield item, [turn.document for turn in mine]
+        else:
+            waiting.append(item)
+    for item in waiting:
+        yield item, [turn.document for turn in turns.pop(session_of(item.document), ())]
+    for alone in turns.values():
+        yield alone[0], [turn.document for turn in alone]

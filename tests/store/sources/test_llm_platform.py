@@ -199,3 +199,24 @@ def test_replay_says_first_that_no_prompt_is_stored(
     told = capsys.readouterr()
     assert told.err.startswith("All 2 sessions hold no prompt") != asked
     assert "active 4 s" in " ".join(told.out.split())  # what the page's script notes is no act of a person
+
+
+@pytest.mark.parametrize("backwards", [False, True])
+def test_turns_find_their_sessions_in_whatever_order_files_have_them(
+    backwards: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    visit = {"id": "v", "began": NINE, "log": []}
+    answers = [{"visit": of, "query": "Why?", "response": "So.", "timestamp": NINE} for of in ("v", "lost", "lost")]
+    everything = [*answers, visit, {"id": "mute", "began": NINE, "log": [{"t": MS, "type": "click"}]}]
+    lines = [json.dumps(each, default=datetime.isoformat) + "\n" for each in everything]
+    (tmp_path / "visits.jsonl").write_text("".join(lines[::-1] if backwards else lines))
+    (tmp_path / "llmtrack.toml").write_text(
+        '[sources.shop]\nkind = "visits"\nuri = "visits.jsonl"\nsession_id = "id"\nstart_time = "began"\n'
+        'events = "log"\n[sources.shop.turns]\ncollection = "answers"\nsession_id = "visit"\n'
+    )
+    monkeypatch.chdir(tmp_path)
+    with llmtrack.open("shop") as sessions:
+        table = sessions.sessions(["session_id", "prompts", "responses"]).set_index("session_id")
+        assert table.to_dict("index") == {"v": {"prompts": 1, "responses": 1}, "mute": {"prompts": 0, "responses": 0}}
+        (lost,) = sessions.source.unreadable.named
+        assert "no visit for this turn and 1 more" in lost

@@ -14,7 +14,7 @@ from llmtrack.session.ids import name
 from llmtrack.session.schema import MODEL_RESPONSE, PROMPT
 from llmtrack.session.values import number, text
 from llmtrack.store.sources.documents import Found, Unreadable
-from llmtrack.store.sources.messages import Items, moment
+from llmtrack.store.sources.messages import Items, moment, with_turns
 from llmtrack.store.sources.presets.preset import Preset
 
 _NEVER = ("embedding", "raw", "attachments")  # large, and nothing a report reads
@@ -26,18 +26,23 @@ MADE_UP_MS: Final = 2_000  # the streaming version writes it where it measured n
 
 
 def joined(items: Items) -> Iterator[Found | Unreadable]:
-    """Sessions with their turns, which come first; what no session claims becomes one of its own."""
-    turns: dict[str, list[Document]] = {}
-    for item in items:
+    """Sessions with their turns; what no session claims becomes one of its own."""
+    for item, turns in with_turns(items, _turn_of, _session_of):
         if isinstance(item, Unreadable):
             yield item
-        elif _is_turn(item.document):
-            turns.setdefault(str(name(item.document.get("session_id"))), []).append(item.document)
+        elif (session_id := _turn_of(item.document)) is not None:
+            session: Document = {"session_id": session_id, "user_id": item.document.get("user_id"), "events": []}
+            yield Found(f"queries of {session_id}", _with(session, turns))
         else:
-            yield Found(item.where, _with(item.document, turns.pop(str(name(item.document.get("session_id"))), [])))
-    for session_id, alone in turns.items():
-        session: Document = {"session_id": session_id, "user_id": alone[0].get("user_id"), "events": []}
-        yield Found(f"queries of {session_id}", _with(session, alone))
+            yield Found(item.where, _with(item.document, turns))
+
+
+def _session_of(document: Document) -> str:
+    return str(name(document.get("session_id")))
+
+
+def _turn_of(document: Document) -> str | None:
+    return _session_of(document) if _is_turn(document) else None
 
 
 def _is_turn(document: Document) -> bool:
