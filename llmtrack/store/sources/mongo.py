@@ -250,6 +250,7 @@ def _projection(fields: Iterable[str]) -> dict[str, int]:
         "start_time",
         "end_time",
         "part",
+        "schema_version",  # tells a later part of ours from another writer's `part`
         "ended_by",
         "event_count",
         "last_activity",

@@ -109,6 +109,15 @@ def test_every_reader_joins_it(store: Store, folder: Path, settings: Settings, m
         assert numbers(opened.get("v")) == FIRST + LATER
 
 
+def test_it_is_joined_where_the_server_sends_the_asked_fields_alone(
+    store: Store, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(MongoSource, "_sends_whole", False)  # as on every server but the embedded one
+    store.append("v", events(LATER), end=START + timedelta(hours=1))
+    batches = [*both(store, folder).batches(fields=("text",))]
+    assert sum(int(batch.counts.sum()) for batch in batches) == 53 + 3
+
+
 def test_alone_the_database_says_that_something_is_missing(store: Store, folder: Path) -> None:
     store.append("v", events(LATER))
     source = MongoSource(store, "db")
