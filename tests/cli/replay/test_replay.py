@@ -443,7 +443,7 @@ ODD: dict[str, tuple[dict[str, Any], str]] = {
 def test_any_document_replays(
     odd: dict[str, Any], sentence: str, jsonl: Callable[..., str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    code, out, err = told(capsys, "visit_1", "--source", jsonl(odd))
+    code, out, err = told(capsys, "visit_1", "-q", "--source", jsonl(odd))
     assert (code, err) == (0, "")
     assert sentence in out
 
