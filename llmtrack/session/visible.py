@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from functools import cache, cached_property
 from typing import TYPE_CHECKING, Final
@@ -32,11 +33,14 @@ class Shown:
 
     @cached_property
     def seen(self) -> tuple[str, ...]:
-        """The letters and digits of what a page shows of it, if it is markdown; also with the numbers of its lists.
+        """The letters and digits of what a page shows of it, if it is markdown.
 
-        Some browsers put these into a copy, and some do not.
+        Some browsers put the numbers of lists into a copy, and some do not; KaTeX puts its source between two readings
+        of a formula.
         """
-        return tuple(dict.fromkeys(_letters(visible(self.text, numbers=numbers)) for numbers in (False, True)))
+        formulas = any(mark in self.text for mark in ("$", r"\(", r"\["))
+        ways = itertools.product((False, True), (False, True) if formulas else (False,))
+        return tuple(dict.fromkeys(_letters(visible(self.text, numbers=one, thrice=other)) for one, other in ways))
 
     def holds(self, part: Shown) -> bool:
         """Whether a person who saw this can have copied that: blocks, quotes, dashes and markers may read otherwise."""
@@ -60,34 +64,56 @@ class Shown:
         return any(end >= 0 and part.written.endswith(seen[: end + _SPAN]) for seen, end in ends)
 
 
-def visible(text: str, *, numbers: bool = False) -> str:
+def visible(text: str, *, numbers: bool = False, thrice: bool = False) -> str:
     """The text that a page shows of markdown; with the `numbers` of its lists as they are written.
+
+    `thrice`: formulas as KaTeX holds them.
 
     >>> visible("A **round** [loaf](https://example.org) &amp; `rye`")
     'A round loaf & rye'
+    >>> visible(r"Its density is $\\rho$.")
+    'Its density is ρ.'
     """
-    return "".join(_pieces(_parser().parse(text), numbers)).strip()
+    return "".join(_pieces(_parser().parse(text), numbers, thrice)).strip()
 
 
 @cache
 def _parser() -> MarkdownIt:
     from markdown_it import MarkdownIt
+    from mdit_py_plugins.dollarmath import dollarmath_plugin
+    from mdit_py_plugins.texmath import texmath_plugin
 
-    return MarkdownIt("commonmark").enable(["table", "strikethrough"])
+    parser = MarkdownIt("commonmark").enable(["table", "strikethrough"])
+    return parser.use(texmath_plugin, delimiters="brackets").use(
+        dollarmath_plugin, allow_space=False, double_inline=True
+    )
 
 
-def _pieces(tokens: Sequence[Token], numbers: bool) -> Iterator[str]:
+def _pieces(tokens: Sequence[Token], numbers: bool, thrice: bool) -> Iterator[str]:
     for token in tokens:
         if token.type == "image":
             yield token.content  # its alternative text
+        elif token.type.startswith("math_"):
+            shown = _formula(token.content)
+            yield f"{shown}{token.content}{shown}" if thrice else shown
         elif token.children is not None:
-            yield from _pieces(token.children, numbers)
+            yield from _pieces(token.children, numbers, thrice)
         elif token.type == "list_item_open" and numbers:
             yield f"{token.info} "  # nothing where no numbers are shown
         elif token.type in ("softbreak", "hardbreak") or (token.nesting < 0 and token.block):
             yield "\n"
         elif token.type in ("text", "text_special", "code_inline", "fence", "code_block"):
             yield token.content
+
+
+def _formula(source: str) -> str:
+    from pylatexenc.latex2text import LatexNodes2Text
+    from pylatexenc.latexwalker import LatexWalkerError
+
+    try:
+        return str(LatexNodes2Text(math_mode="text").latex_to_text(source))
+    except (LatexWalkerError, RecursionError, ValueError, IndexError):  # no TeX after all: it is seen as it stands
+        return source
 
 
 def _letters(text: str) -> str:

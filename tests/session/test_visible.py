@@ -28,6 +28,11 @@ SEEN = {  # an answer, and what a browser gives for a selection of it
     "inline code": ("Call `loaf.bake()` twice", "Call loaf.bake() twice"),
     "fenced code": ("Do:\n\n```python\nbake(loaf)\n```", "Do:\nbake(loaf)"),
     "a formula": ("So $E = mc^2$ holds", "So E=mc2 holds"),
+    "a formula with commands": (r"So \(m = \rho V\) holds", "So m=ρV holds"),
+    "a formula of a line": ("So\n\n$$\n\\sqrt{b^2 - 4ac} \\neq \\alpha\n$$\n\nholds", "So\n√b2−4ac ≠ α\nholds"),
+    "a formula as KaTeX holds it": (r"So $m = \rho V$ **holds**", r"So m=ρVm = \rho Vm=ρV holds"),
+    "prices": ("It costs **$5** to $6 a loaf", "It costs $5 to $6 a loaf"),
+    "no formula after all": (r"So \(\frac{\) **holds**", r"So \frac{ holds"),
     "escapes": (r"2 \* 3 is \_six\_", "2 * 3 is _six_"),
     "entities": ("Bread &amp; butter &copy; us", "Bread & butter © us"),
     "line breaks": ("one\\\ntwo  \nthree", "one\ntwo\nthree"),
@@ -43,6 +48,11 @@ def test_a_copy_is_found_in_the_answer_it_was_taken_from(answer: str, copied: st
     assert Shown(answer).holds(Shown(copied))
     assert Shown(answer).holds(Shown(copied[:500]))
     assert not Shown(answer).holds(Shown(f"{copied} and something else"))
+
+
+@pytest.mark.parametrize("tex", ["{" * 5000, r"\frac" * 300, r"\begin{a}" * 200, r"\left(" * 500, "x_" * 2000, "\\"])
+def test_no_formula_is_too_odd(tex: str) -> None:
+    assert Shown(f"An odd one: $${tex}$$ and **more**").holds(Shown("and more"))
 
 
 def test_a_short_text_is_found_by_its_words_alone() -> None:
