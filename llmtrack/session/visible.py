@@ -71,8 +71,8 @@ def visible(text: str, *, numbers: bool = False, thrice: bool = False) -> str:
 
     >>> visible("A **round** [loaf](https://example.org) &amp; `rye`")
     'A round loaf & rye'
-    >>> visible(r"Its density is $\\rho$.")
-    'Its density is ρ.'
+    >>> visible(r"Its density is $\\theta$.")
+    'Its density is θ.'
     """
     return "".join(_pieces(_parser().parse(text), numbers, thrice)).strip()
 
