@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llmtrack.analysis.interaction import Interaction
@@ -65,6 +65,7 @@ WORDS = st.lists(st.sampled_from(["loaf", "rye", "four", "days", "dry", "oven"])
 DRESS = st.sampled_from(["{}", "**{}**", "*{}*", "`{}`", "[{}](https://e.org)", "# {}", "- {}", "> {}", "1. {}"])
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(WORDS, DRESS), min_size=1, max_size=5))
 def test_dressed_as_markdown_a_text_is_still_seen(blocks: list[tuple[str, str]]) -> None:
     answer = "\n\n".join(dress.format(words) for words, dress in blocks)
