@@ -79,7 +79,7 @@ def forget(
     if output.out:
         write(as_json(document) + "\n", output.out)
     left = bool(receipt.elsewhere) and not everywhere
-    proof = "" if dry_run or receipt.unreached or receipt.set_aside or left else " Nothing is left."
+    proof = "" if dry_run or receipt.unreached or receipt.set_aside or left else " Nothing with this user_id is left."
     said = f"{'Would erase' if dry_run else 'Erased'} {_what(receipt)}{_there(receipt) if everywhere else ''}.{proof}"
     tell(document, said, replace(output, out=None))
     for name in receipt.unreached:

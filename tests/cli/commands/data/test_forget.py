@@ -36,7 +36,7 @@ def test_all_of_a_user_is_erased_and_the_receipt_written(capsys: pytest.CaptureF
     assert (code, err) == (0, "")
     where = f"1 session and 0 chats in {store.database.name}, 2 sessions in "
     assert out.startswith(f"Erased {where}")
-    assert out.endswith(" Nothing is left.\n")
+    assert out.endswith(" Nothing with this user_id is left.\n")
     receipt = json.loads(Path("receipt.json").read_text())
     assert receipt["command"] == "forget"
     assert receipt["database"]["sessions"] == 1
@@ -104,7 +104,7 @@ def test_an_archive_that_cannot_be_reached_is_named(capsys: pytest.CaptureFixtur
     Path("archive").rename("away")
     code, out, err = run(capsys, "user-1", "--yes")
     assert code == 3
-    assert "Nothing is left" not in out
+    assert "is left" not in out
     assert err.startswith("Not reached from here: the archive ")
 
 
@@ -128,4 +128,8 @@ def test_ids_of_archives_are_listed_too(capsys: pytest.CaptureFixture[str], stor
 def test_who_was_erased_half_is_still_completed(capsys: pytest.CaptureFixture[str], store: Store) -> None:
     store.database["forgets"].insert_one({"_id": "gone", "job": "j", "started_at": NOW, "sessions": 4, "chats": 0})
     code, out, _ = run(capsys, "gone", "--yes")
-    assert (code, out.startswith("Erased 4 sessions"), out.endswith(" Nothing is left.\n")) == (0, True, True)
+    assert (code, out.startswith("Erased 4 sessions"), out.endswith(" Nothing with this user_id is left.\n")) == (
+        0,
+        True,
+        True,
+    )
