@@ -5,27 +5,12 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from llmtrack.cli import main
-from llmtrack.sample import visits as sample
 from llmtrack.version import __version__
-from tests.cli.commands.reports.reading import as_jsonl
-
-
-@pytest.fixture
-def source(tmp_path: Path) -> str:
-    as_jsonl(tmp_path / "s.jsonl", list(sample.sessions(now=datetime.now(UTC), users=12)))
-    return str(tmp_path / "s.jsonl")
-
-
-def run(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]:
-    with pytest.raises(SystemExit) as ended:
-        main(words)
-    return int(ended.value.code or 0), *capsys.readouterr()
+from tests.cli.running import run
 
 
 @pytest.mark.parametrize(

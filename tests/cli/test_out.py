@@ -5,29 +5,14 @@ from __future__ import annotations
 import csv
 import io
 import json
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from llmtrack.cli import main
 from llmtrack.cli.drawing.formats import as_csv
-from llmtrack.sample import visits as sample
-from tests.cli.commands.reports.reading import as_jsonl
+from tests.cli.running import run
 
 COMMANDS = (["sessions"], ["chats"], ["replay", "last"])
-
-
-@pytest.fixture
-def source(tmp_path: Path) -> str:
-    as_jsonl(tmp_path / "s.jsonl", list(sample.sessions(now=datetime.now(UTC), users=12)))
-    return str(tmp_path / "s.jsonl")
-
-
-def run(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]:
-    with pytest.raises(SystemExit) as ended:
-        main(words)
-    return int(ended.value.code or 0), *capsys.readouterr()
 
 
 @pytest.mark.parametrize("words", COMMANDS, ids=" ".join)

@@ -52,7 +52,7 @@ VerticalScroll.box Static { width: auto; max-width: 100%; }
 """
 
 
-class Library(Protocol):
+class Stored(Protocol):
     """Where sessions come from."""
 
     def rows(self) -> Iterable[tuple[str, str]]:
@@ -63,7 +63,7 @@ class Library(Protocol):
 
 
 class Player(App[int]):
-    """Plays sessions of a library. Ends with an exit code; `where` says which session it left, and its second."""
+    """Plays stored sessions. Ends with an exit code; `where` says which session it left, and its second."""
 
     TITLE = "llmtrack"
     CSS = _STYLE
@@ -74,10 +74,10 @@ class Player(App[int]):
         Binding(key, each.action, each.does, priority=key.startswith("ctrl+")) for each in KEYS for key in each.keys
     ]
 
-    def __init__(self, library: Library, session: tuple[Visit, dict[str, Any]] | None, manner: Manner) -> None:
+    def __init__(self, shelf: Stored, session: tuple[Visit, dict[str, Any]] | None, manner: Manner) -> None:
         super().__init__(ansi_color=True)
         self.theme = "ansi-dark"  # the terminal's own colours, whether it is dark or light
-        self.library, self.manner, self.first = library, manner, session
+        self.shelf, self.manner, self.first = shelf, manner, session
         self.film: Film | None = None
         self.asking, self._ticked = "", 0.0
         self.stage, self.listing = Stage(), Listing()
@@ -256,7 +256,7 @@ class Player(App[int]):
         if self.screen.has_class("choosing"):
             return self.on_listing_shut()
         if self.listing.empty:
-            self.listing.fill(self.library.rows())
+            self.listing.fill(self.shelf.rows())
         self.screen.add_class("choosing")
         return self.listing.ready()
 
@@ -270,7 +270,7 @@ class Player(App[int]):
     def on_listing_opened(self, opened: Listing.Opened) -> None:
         """Play the session that was chosen."""
         try:
-            session = self.library.load(opened.session_id)
+            session = self.shelf.load(opened.session_id)
         except LlmtrackError as error:
             self.listing.say(error.message)
             return

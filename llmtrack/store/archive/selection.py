@@ -22,6 +22,7 @@ from llmtrack.store.database.continuation import ARCHIVED, Joiner, joined, part_
 from llmtrack.store.database.driver import reachable
 from llmtrack.store.database.query import mongo_query
 from llmtrack.store.database.sessions import Store
+from llmtrack.store.database.whose import place
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -81,7 +82,7 @@ class Selection:
         if not self.filters.matches(document):
             return
         if reason := unusable(document):
-            unreadable.add(reason, f"_id {document['_id']}")
+            unreadable.add(reason, place(document))
         elif self._is_old(document):
             yield Candidate(raw, document, str(name(document["session_id"])), start_ms(document) or 0)
 

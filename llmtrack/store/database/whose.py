@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
+from bson import ObjectId
+
 from llmtrack.errors import LlmtrackError
 from llmtrack.session.document import Document
 from llmtrack.session.ids import name
@@ -67,6 +69,12 @@ def described(document: Mapping[str, Any]) -> str:
 def known(document: Mapping[str, Any]) -> str | None:
     """What a document is that others write and that is no session; None when nobody here knows."""
     return next((what for fields, what in _OTHERS if fields <= document.keys()), None)
+
+
+def place(document: Mapping[str, Any]) -> str:
+    """Where a document lies, to be shown: a text that names somebody's login session opens it, and stays hidden."""
+    hidden = "session_id" not in document and not isinstance(document["_id"], ObjectId | int)
+    return "a document" if hidden else f"_id {document['_id']}"
 
 
 def refuse_foreign(collection: Collection[Document], *, with_sessions: bool = True) -> None:

@@ -21,6 +21,7 @@ from llmtrack.store.database.continuation import part_of, split
 from llmtrack.store.database.driver import reachable
 from llmtrack.store.database.query import LAST_CHARACTER, both, is_exact, mongo_query, stored_names
 from llmtrack.store.database.sessions import Store
+from llmtrack.store.database.whose import place
 from llmtrack.store.sources.source import BATCH_EVENTS, BATCH_SESSIONS, EVERYTHING, Away, Source, head, newest
 
 _HEAD: Final = dict.fromkeys(("session_id", "start_time", "part", *NAMES, "environment.device", "environment.bot"), 1)
@@ -100,13 +101,10 @@ class MongoSource(Source):
     def _completed(self, waiting: list[tuple[str, Document]], incomplete: list[Any]) -> Iterator[tuple[str, Document]]:
         if incomplete:
             found = self._read({"_id": {"$in": incomplete}}, COLUMNS)
-            whole = dict(found)
-            missing = {f"_id {each}" for each in incomplete}
-            waiting = [
-                (where, whole[where] if where in missing else document)
-                for where, document in waiting
-                if where not in missing or where in whole  # deleted meanwhile
-            ]
+            whole = {repr(document["_id"]): (where, document) for where, document in found}
+            missing = set(map(repr, incomplete))
+            keyed = ((repr(each[1]["_id"]), each) for each in waiting)
+            waiting = [whole.get(key, each) for key, each in keyed if key not in missing or key in whole]  # not deleted
         yield from waiting
 
     def find(self, prefix: str, limit: int = 10) -> list[Head]:
@@ -225,7 +223,7 @@ class MongoSource(Source):
                     except BSONError as error:
                         self.unreadable.add("unreadable", f"a document of {self.name} ({error})")
                     else:
-                        yield f"_id {document['_id']}", document
+                        yield place(document), document
 
 
 def _wanted(document: Document, filters: Filters) -> bool:

@@ -17,6 +17,7 @@ from llmtrack.store.database.sessions import Store
 from llmtrack.store.database.whose import whose
 from llmtrack.store.load import load
 from llmtrack.store.sources.documents import Found
+from llmtrack.store.sources.open import open_source
 
 NOW = datetime(2026, 11, 1, 9, tzinfo=UTC)
 LOGINS: dict[str, dict[str, Any]] = {
@@ -115,3 +116,15 @@ def test_options_of_a_uri_that_would_lose_writes_or_read_stale(mongodb_uri: str,
         assert careless.to_read.read_preference == ReadPreference.SECONDARY_PREFERRED
         careless.start({"session_id": "a", "user_id": "u", "start_time": NOW})
     assert store.find("a") is not None
+
+
+@pytest.mark.parametrize("opens", ["s3cr3t-cookie", b"s3cr3t-cookie", {"cookie": "s3cr3t"}])
+def test_what_opens_somebody_s_login_is_never_shown(opens: Any, store: Store, settings: Settings) -> None:
+    store.sessions.drop()
+    store.sessions.insert_many([{"_id": opens, "expires": NOW, "session": "{}"}, {"_id": 7, "session_id": None}])
+    with open_source(None, settings) as source:
+        assert not list(source.documents())
+        told = str(source.unreadable.named)
+    assert "_id 7: no session id" in told
+    assert "a document, login sessions of connect-mongo" in told
+    assert "s3cr3t" not in told
